@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The worker's side of the write protocol with repld (architecture 5); the only code that builds these messages.
+ *
+ *   begin -> (stream the body, acts held back) -> finalise -> (complete at each site) -> commit
+ *                                    or abandon -^
+ *
+ * The client keeps every open write and announces it again after a reconnect; a COMMIT is kept and sent again until repld has
+ * answered it. A BEGIN or FINALISE lost with its channel is asked again within its deadline. With repld away every call waits
+ * up to 5 s, then ends with GFS_ERR_UNAVAILABLE.
+ */
+#ifndef GFS_REPLD_CLIENT_H
+#define GFS_REPLD_CLIENT_H
+
+#include "../conf/conf.h"
+#include "../gen.h"
+#include "../site.h"
+
+struct event_base;
+struct repld_client;
+struct repld_write; /* one open write, from begin to commit or abandon */
+
+struct repld_client *repld_client_create(struct event_base *base, const char *run_dir);
+void repld_client_destroy(struct repld_client **c);
+bool repld_client_is_up(const struct repld_client *c);
+size_t repld_client_open_writes(const struct repld_client *c); /* begun, or committed and not yet answered */
+
+/* cb: err 0 with the generation. The handle is returned at once; repld_write_abandon() before cb cancels cb. */
+typedef void repld_begin_cb(void *arg, int err, const struct gen *gen);
+struct repld_write *repld_begin(struct repld_client *c, struct slice key, enum op_kind op, const char *request_id,
+                                repld_begin_cb *cb, void *arg);
+void repld_write_abandon(struct repld_write **w);
+
+struct repld_version {
+	uint64_t size;
+	char etag[ETAG_MAX];
+	uint64_t part_size;
+	bool has_crc64;
+	uint64_t crc64;
+	const uint64_t *sync_sites;
+	size_t n_sync;
+	const uint64_t *async_sites;
+	size_t n_async;
+	unsigned write_min;
+	bool conditional;
+};
+
+/* cb: 0 = granted; GFS_ERR_SUPERSEDED, GFS_ERR_PRECONDITION, GFS_ERR_BUSY, GFS_ERR_UNAVAILABLE. After an error the write is to
+ * be abandoned. v is copied. */
+typedef void repld_finalise_cb(void *arg, int err, const char *text);
+void repld_finalise(struct repld_write *w, const struct repld_version *v, repld_finalise_cb *cb, void *arg);
+/* Only after granted. outcomes: one per sync site, in their order. Takes the handle; delivery is the client's business. */
+void repld_commit(struct repld_write **w, const enum site_outcome *outcomes, bool acknowledged);
+
+struct repld_location {
+	bool known;          /* false: every site is current */
+	struct gen gen;
+	bool deleted, decided;
+	char etag[ETAG_MAX];
+	uint64_t size;
+	const uint64_t *stale_sites; /* borrowed until the callback returns */
+	size_t n_stale;
+};
+typedef void repld_lookup_cb(void *arg, int err, const struct repld_location *loc);
+/* Returns an id for repld_lookup_cancel(). deadline 1 s. */
+uint64_t repld_lookup(struct repld_client *c, struct slice key, repld_lookup_cb *cb, void *arg);
+void repld_lookup_cancel(struct repld_client *c, uint64_t id);
+
+typedef void repld_replicate_cb(void *arg, int err, const char *text);
+uint64_t repld_replicate(struct repld_client *c, struct slice key, uint32_t from, uint32_t to, repld_replicate_cb *cb, void *arg);
+void repld_replicate_cancel(struct repld_client *c, uint64_t id);
+
+#endif

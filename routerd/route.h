@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which sites, in which order, for one operation: pure. Combines policy (rules of the configuration), administrative state,
+ * health (board "sites") and currency (repld's answer). Table-tested.
+ */
+#ifndef GFS_ROUTE_H
+#define GFS_ROUTE_H
+
+#include "common/board/sites_board.h"
+#include "common/conf/conf.h"
+
+#define ROUTE_MAX 64 /* sites considered for one operation */
+
+struct route_site {
+	const struct site_conf *conf;
+	enum site_state state; /* UNKNOWN when the board is stale or has no row */
+	enum circuit_state circuit;
+	bool stale;            /* does not hold the current version of the key */
+	int64_t latency_us;
+};
+
+struct route_read {
+	size_t n;
+	uint16_t order[ROUTE_MAX]; /* indexes into the sites: best first. Lagging sites come last, ill ones before them */
+	uint16_t n_current;        /* how many of them are current */
+};
+
+/* rule: what policy_match() found, or NULL. */
+void route_read(const struct route_site *v, size_t n, const struct policy_rule *rule, struct route_read *out);
+
+struct route_write {
+	size_t n_sync, n_async;
+	uint16_t sync[ROUTE_MAX];  /* to complete before the answer: the primaries, or the first routed site when there is none */
+	uint16_t async[ROUTE_MAX]; /* afterwards, by repld */
+	unsigned write_min;        /* all of sync when the configuration says 0; never more than n_sync */
+	unsigned sync_down;        /* how many of sync are down or drained: write_min may be out of reach */
+};
+void route_write(const struct route_site *v, size_t n, const struct policy_rule *rule, unsigned write_min, struct route_write *out);
+
+/* First rule that matches by priority, then file order. Patterns: "" = everything; ending in '/' = literal prefix; else a glob
+ * with *, ?, [classes], \ escapes, and ** across segments. NULL when none matches. */
+const struct policy_rule *policy_match(const struct policy_rule *rules, size_t n, struct slice key, enum op_kind op);
+bool policy_glob(struct slice pattern, struct slice key);
+
+#endif
