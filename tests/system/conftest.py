@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+import itertools
+import os
+import tempfile
+
+import pytest
+
+import gfs
+from fake_s3 import FakeS3
+from s3 import Rgw
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def top():
+    with tempfile.TemporaryDirectory(prefix="gfs-system-") as d:
+        yield d
+
+
+@pytest.fixture
+def tmp(top, request):
+    """A short directory (Unix socket paths are short), removed when the test passes."""
+    d = tempfile.mkdtemp(dir=top, prefix="t")
+    yield d
+    gfs.remove_tree(d)
+
+
+@pytest.fixture
+def suites(request):
+    """Makes suites and ends them, and shows their logs when the test failed."""
+    made = []
+
+    def make(top_dir, sites, **conf):
+        s = gfs.Suite(os.path.join(top_dir, f"s{len(made)}"), sites, **conf)
+        made.append(s)
+        return s
+
+    yield make
+    failed = getattr(request.node, "rep_call", None) and request.node.rep_call.failed
+    for s in made:
+        if failed and os.path.exists(s.log_path):
+            print(f"--- {s.log_path}\n{s.log_tail(120)}")
+        s.end()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    setattr(item, "rep_" + call.when, outcome.get_result())
+
+
+@pytest.fixture(scope="session")
+def stores(top):
+    """Two real S3 stores."""
+    if os.environ.get("GFS_SKIP_RGW"):
+        pytest.skip("GFS_SKIP_RGW is set")
+    made = []
+    try:
+        for i in (1, 2):
+            made.append(Rgw(os.path.join(top, f"rgw{i}")))
+        yield made
+    finally:
+        for s in made:
+            s.stop()
+
+
+@pytest.fixture
+def fake():
+    """Makes scriptable stores."""
+    made = []
+
+    def make(**kw):
+        made.append(FakeS3(**kw))
+        return made[-1]
+
+    yield make
+    for s in made:
+        s.stop()
+
+
+@pytest.fixture
+def bucket():
+    return f"b{os.getpid()}-{next(_numbers)}"
