@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "../error.h"
+#include "../slice.h"
 #include "../strbuf.h"
 
 enum site_role { ROLE_PRIMARY, ROLE_BACKUP, ROLE_BURST, ROLE_COUNT };
@@ -125,6 +126,7 @@ struct conf {
 		int64_t retry_initial_ms, retry_max_ms;
 		uint32_t retry_attempts;          /* then the copy is parked */
 	} replication;
+	struct conf_origins *origins;    /* common/conf's own: where each value came from */
 };
 
 /* Errors are collected, not just the first: each is "FILE:LINE: field: sentence". Warnings likewise. */
