@@ -191,6 +191,20 @@ static bool has_uri_addressing(const struct node *map)
 	return false;
 }
 
+/* What the short form set came from its line. */
+static void mark_uri_lines(const struct site_conf *site, unsigned *lines)
+{
+	static const char *const parts[] = {"prefix", "file.path", "objectfs.s3_bucket", "objectfs.s3_region", "objectfs.s3_endpoint"};
+	unsigned line = line_of(&schema_site, lines, "uri");
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		const struct setting *row = schema_find(&schema_site, slice_str(parts[i]));
+
+		if (!lines[row - schema_site.v] && **(char *const *)((const char *)site + row->offset))
+			lines[row - schema_site.v] = line;
+	}
+}
+
 static void load_site(struct loader *ld, const struct node *map, size_t index)
 {
 	struct conf *c = ld->conf;
@@ -216,6 +230,8 @@ static void load_site(struct loader *ld, const struct node *map, size_t index)
 	if (!line_of(&schema_site, lines, "role"))
 		report_error(ld->report, c->path, map->line, label, "role is missing: primary, backup or burst");
 	site_conf_settle(site, line_of(&schema_site, lines, "addressing") || has_uri_addressing(map));
+	if (has_uri)
+		mark_uri_lines(site, lines);
 }
 
 static void load_rule(struct loader *ld, const struct node *map, size_t index)

@@ -145,6 +145,24 @@ static bool component_in(struct slice path, struct slice section, struct slice *
 	return true;
 }
 
+/* The right name in the wrong section: a setting, or a whole section (then the first setting in it). */
+static const char *suggest_elsewhere(const struct schema *s, struct slice word)
+{
+	char inner[64];
+	size_t i;
+
+	for (i = 0; i < s->n; i++)
+		if (edit_distance(word, last_component(slice_str(s->v[i].path))) <= (word.n > 5))
+			return s->v[i].path;
+	if (word.n + 3 > sizeof(inner))
+		return NULL;
+	snprintf(inner, sizeof(inner), ".%.*s.", (int)word.n, word.p);
+	for (i = 0; i < s->n; i++)
+		if (strstr(s->v[i].path, inner))
+			return s->v[i].path;
+	return NULL;
+}
+
 const char *schema_suggest(const struct schema *s, struct slice section, struct slice path)
 {
 	struct slice word = last_component(path), known;
@@ -164,11 +182,7 @@ const char *schema_suggest(const struct schema *s, struct slice section, struct 
 	}
 	if (answer)
 		return answer;
-	/* the right name in the wrong section */
-	for (i = 0; i < s->n; i++)
-		if (edit_distance(word, last_component(slice_str(s->v[i].path))) <= (word.n > 5))
-			return s->v[i].path;
-	return NULL;
+	return suggest_elsewhere(s, word);
 }
 
 /* ---- words ---- */
