@@ -6,7 +6,8 @@
  *
  * Callbacks: `up` once after the peer's HELLO was accepted; `message` for each message that is not a reply to a call of ours;
  * `closed` exactly once (not after channel_destroy by the owner), after every open call got its callback with
- * GFS_ERR_UNAVAILABLE. Inside any callback the channel may be destroyed.
+ * GFS_ERR_UNAVAILABLE. Inside any callback the channel may be destroyed. channel_destroy() drops open calls without their
+ * callbacks: whoever destroys knows. Callbacks may be NULL.
  */
 #ifndef GFS_CHANNEL_H
 #define GFS_CHANNEL_H
@@ -36,7 +37,7 @@ uint64_t channel_peer_start(const struct channel *ch);
 uid_t channel_peer_uid(const struct channel *ch);
 
 /* Sends a message that expects no reply. fd >= 0 is duplicated by the kernel and stays the caller's. 0 or an error, after which
- * the channel closes by itself. */
+ * the channel closes by itself; only GFS_ERR_TOO_LARGE (the message does not fit a frame) leaves it open. */
 int channel_send(struct channel *ch, const struct msg *m, int fd);
 
 /* A reply to the message of that id. */
@@ -44,8 +45,8 @@ int channel_reply(struct channel *ch, uint64_t id, const struct msg *m);
 int channel_reply_ok(struct channel *ch, uint64_t id);
 int channel_reply_error(struct channel *ch, uint64_t id, int err, const char *text);
 
-/* A call. cb runs exactly once, never before channel_call returns: err 0 with the reply, or GFS_ERR_TIMEOUT, GFS_ERR_UNAVAILABLE,
- * or, when the reply was ERROR, its err (text in reply->error.text). reply is NULL when there is none. Returns the call's id
+/* A call; deadline_ms from now. cb runs exactly once, never before channel_call returns: err 0 with the reply, or GFS_ERR_TIMEOUT, GFS_ERR_UNAVAILABLE,
+ * GFS_ERR_TOO_LARGE, or, when the reply was ERROR, its err (text in reply->error.text). reply is NULL when there is none. Returns the call's id
  * for channel_call_cancel(), after which cb does not run. */
 typedef void channel_call_cb(void *arg, int err, const struct msg *reply);
 uint64_t channel_call(struct channel *ch, const struct msg *m, int64_t deadline_ms, channel_call_cb *cb, void *arg);

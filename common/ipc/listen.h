@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A daemon's listening socket <run_dir>/<daemon>.sock: directory 0750, socket 0660, at most max_peers channels. A socket file
+ * A daemon's listening socket <run_dir>/<daemon>.sock: directory 0751, socket 0660, a bounded number of channels. A socket file
  * left by a dead daemon is replaced; one that answers means that it is already running (GFS_ERR_LOCKED). A singleton is held by
  * flock on <run_dir>/<daemon>.lock, taken here. Beside it <run_dir>/monitor/<daemon>.sock (0666 in a 0755 directory) takes only
  * PEER_CTL and lets it send SHOW and nothing else.

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Messages: structs, pack and unpack, all from messages.def. On the wire a message is a msgpack array [type, id, {field: value}].
- * id: of the call it belongs to; 0 for a message that expects no reply.
+ * id: of the call it belongs to; 0 for a message that expects no reply. Each side numbers its own calls; in a reply the top
+ * bit of the id is set (MSG_REPLY_BIT), so that a reply is never taken for a call. Channels set and clear that bit.
  *
  * Strings in a struct msg are slices that borrow: when packing from the caller, after unpacking from the frame. Lists after
  * unpacking belong to the message: msg_free() frees them.
@@ -19,6 +20,7 @@
 
 #define MSG_MAX_BYTES 65536
 #define MSG_PROTO 1
+#define MSG_REPLY_BIT ((uint64_t)1 << 63)
 
 enum peer_role {
 	PEER_NONE = 0,
@@ -78,7 +80,7 @@ const char *peer_role_name(unsigned role); /* "worker" */
 /* Appends the frame. 0, GFS_ERR_TOO_LARGE past MSG_MAX_BYTES, GFS_ERR_NOMEM. */
 int msg_pack(const struct msg *m, struct strbuf *out) GFS_MUST_USE;
 /* Walks the whole frame before it allocates anything. Unknown fields are ignored. 0; GFS_ERR_PROTOCOL for a malformed frame, an
- * unknown type, a missing or mistyped field. */
+ * unknown type, a missing, mistyped or doubled field; GFS_ERR_NOMEM. */
 int msg_unpack(const void *p, size_t n, struct msg *out) GFS_MUST_USE;
 void msg_free(struct msg *m);
 /* "BEGIN id=4 key=a/b op=1 ..." for debug logs */
