@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* healthd: probes the sites and publishes their states. All it is stands in healthd.h; the skeleton is common/proc.c. */
+#include "config.h"
+
+#include <stdlib.h>
+
+#include "common/curl_loop.h"
+#include "common/ipc/listen.h"
+#include "common/log.h"
+#include "common/pool.h"
+#include "common/xalloc.h"
+#include "control.h"
+#include "healthd.h"
+#include "schedule.h"
+
+/* Threads for directory sites: a hung mount blocks one each, so that a few of them do not stop the others' probes. */
+#define HEALTHD_POOL_THREADS 8
+
+static void healthd_stop(struct proc *p)
+{
+	struct healthd *h = p->state;
+
+	if (!h)
+		return;
+	schedule_stop(h);
+	listen_destroy(&h->listen);
+	pool_destroy(&h->pool);
+	curl_loop_destroy(&h->curl);
+	sites_board_close(&h->board);
+	free(h);
+	p->state = NULL;
+}
+
+static int healthd_start(struct proc *p)
+{
+	struct healthd *h = xcalloc(1, sizeof(*h));
+	const struct conf *c = p->conf;
+	int err;
+
+	p->state = h;
+	h->proc = p;
+	h->interval_ms = c->resilience.health_poll_interval_ms ? c->resilience.health_poll_interval_ms
+							       : c->coordinator.health_check_interval_ms;
+	h->timeout_ms = c->resilience.probe_timeout_ms;
+	err = listen_create(p->base, c->global.run_dir, "healthd", PEER_HEALTHD, &healthd_control_cbs, h, &h->listen);
+	if (err)
+		return err;
+	err = sites_board_open(c->global.run_dir, true, &h->board);
+	if (err) {
+		log_error("event=start why=\"cannot open the sites board in %s\"", c->global.run_dir);
+		return err;
+	}
+	h->pool = pool_create(p->base, HEALTHD_POOL_THREADS);
+	h->curl = curl_loop_create(p->base);
+	h->env = (struct site_env){
+		.base = p->base,
+		.curl = h->curl,
+		.pool = h->pool,
+		.spool_dir = c->global.state_dir,
+		.spool_used = &h->spool_used,
+	};
+	schedule_start(h);
+	return GFS_OK;
+}
+
+static void healthd_sites_changed(struct proc *p)
+{
+	schedule_sites(p->state);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct service svc = {
+		.name = "healthd",
+		.role = PEER_HEALTHD,
+		.start = healthd_start,
+		.sites_changed = healthd_sites_changed,
+		.stop = healthd_stop,
+	};
+
+	return proc_main(argc, argv, &svc);
+}
