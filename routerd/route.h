@@ -21,12 +21,15 @@ struct route_site {
 
 struct route_read {
 	size_t n;
-	uint16_t order[ROUTE_MAX]; /* indexes into the sites: best first. Lagging sites come last, ill ones before them */
+	uint16_t order[ROUTE_MAX]; /* indexes into the sites: best first. Lagging sites come last, ill and drained ones before them */
 	uint16_t n_current;        /* how many of them are current */
 };
 
-/* rule: what policy_match() found, or NULL. */
-void route_read(const struct route_site *v, size_t n, const struct policy_rule *rule, struct route_read *out);
+/* True when operations on the site would most likely fail: down, or its circuit is open. */
+bool route_site_is_down(const struct route_site *s);
+/* rule: what policy_match() found, or NULL. order: by role, or by measured latency among sites that are equally well. */
+void route_read(const struct route_site *v, size_t n, const struct policy_rule *rule, enum route_order order,
+                struct route_read *out);
 
 struct route_write {
 	size_t n_sync, n_async;

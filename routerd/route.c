@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The order of sites for a read and the targets of a write: pure, see route.h. A read ranks every routed site by what it would
+ * cost to be wrong about it: currency first, then administrative state, health, and only then role or latency.
+ */
+#include "config.h"
+
+#include "route.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool route_site_is_down(const struct route_site *s)
+{
+	return s->state == SITE_STATE_DOWN || s->circuit == CIRCUIT_OPEN;
+}
+
+static bool rule_selects(const struct policy_rule *rule, const struct site_conf *conf)
+{
+	bool any_role = true;
+
+	if (!rule)
+		return true;
+	for (int r = 0; r < ROLE_COUNT; r++)
+		any_role = any_role && !rule->roles[r];
+	if (!any_role && !rule->roles[conf->role])
+		return false;
+	if (!rule->target_sites || !rule->target_sites[0])
+		return true;
+	for (char **name = rule->target_sites; *name; name++) {
+		if (strcmp(*name, conf->name) == 0)
+			return true;
+	}
+	return false;
+}
+
+struct rank {
+	unsigned group;  /* 0 current, 1 current but drained, 2 lagging */
+	unsigned health; /* 0 up or unknown, 1 degraded, 2 down */
+	int64_t latency_us;
+	unsigned role;
+	uint16_t index;
+};
+
+static int rank_cmp(const void *a, const void *b)
+{
+	const struct rank *x = a, *y = b;
+
+	if (x->group != y->group)
+		return x->group < y->group ? -1 : 1;
+	if (x->health != y->health)
+		return x->health < y->health ? -1 : 1;
+	if (x->latency_us != y->latency_us)
+		return x->latency_us < y->latency_us ? -1 : 1;
+	if (x->role != y->role)
+		return x->role < y->role ? -1 : 1;
+	return x->index < y->index ? -1 : x->index > y->index;
+}
+
+static struct rank rank_of(const struct route_site *s, uint16_t index, enum route_order order)
+{
+	struct rank r = {.role = s->conf->role, .index = index};
+
+	r.group = s->stale ? 2 : s->conf->drained ? 1 : 0;
+	if (route_site_is_down(s))
+		r.health = 2;
+	else if (s->state == SITE_STATE_DEGRADED || s->circuit == CIRCUIT_HALF_OPEN)
+		r.health = 1;
+	/* A site that was never measured is not called fast. */
+	if (order == ORDER_LATENCY)
+		r.latency_us = s->latency_us > 0 ? s->latency_us : INT64_MAX;
+	return r;
+}
+
+void route_read(const struct route_site *v, size_t n, const struct policy_rule *rule, enum route_order order,
+                struct route_read *out)
+{
+	struct rank ranks[ROUTE_MAX];
+
+	memset(out, 0, sizeof(*out));
+	for (size_t i = 0; i < n && out->n < ROUTE_MAX; i++) {
+		if (rule_selects(rule, v[i].conf))
+			ranks[out->n++] = rank_of(&v[i], (uint16_t)i, order);
+	}
+	qsort(ranks, out->n, sizeof(ranks[0]), rank_cmp);
+	for (size_t i = 0; i < out->n; i++) {
+		out->order[i] = ranks[i].index;
+		out->n_current += ranks[i].group < 2;
+	}
+}
+
+/* The site that takes a write at once when no primary is routed: the first by role that is not drained. */
+static size_t promoted(const struct route_site *v, const uint16_t *routed, size_t n)
+{
+	size_t best = 0;
+
+	for (size_t i = 1; i < n; i++) {
+		const struct site_conf *a = v[routed[i]].conf, *b = v[routed[best]].conf;
+
+		if (a->drained != b->drained ? b->drained : a->role < b->role)
+			best = i;
+	}
+	return best;
+}
+
+void route_write(const struct route_site *v, size_t n, const struct policy_rule *rule, unsigned write_min, struct route_write *out)
+{
+	uint16_t routed[ROUTE_MAX];
+	size_t n_routed = 0, n_primary = 0, only = 0;
+
+	memset(out, 0, sizeof(*out));
+	for (size_t i = 0; i < n && n_routed < ROUTE_MAX; i++) {
+		if (!rule_selects(rule, v[i].conf))
+			continue;
+		routed[n_routed++] = (uint16_t)i;
+		n_primary += v[i].conf->role == ROLE_PRIMARY;
+	}
+	if (n_primary == 0)
+		only = promoted(v, routed, n_routed);
+	for (size_t i = 0; i < n_routed; i++) {
+		const struct route_site *s = &v[routed[i]];
+
+		if (n_primary == 0 ? i != only : s->conf->role != ROLE_PRIMARY) {
+			out->async[out->n_async++] = routed[i];
+			continue;
+		}
+		out->sync[out->n_sync++] = routed[i];
+		out->sync_down += route_site_is_down(s) || s->conf->drained;
+	}
+	out->write_min = write_min == 0 || write_min > out->n_sync ? (unsigned)out->n_sync : write_min;
+}
