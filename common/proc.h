@@ -46,7 +46,8 @@ struct service {
 	void (*sites_changed)(struct proc *p); /* old table is freed after it returns; may be NULL */
 	/* SIGTERM or SIGINT: end open work, then call proc_exit(). Without it the loop ends at once. */
 	void (*drain)(struct proc *p);
-	void (*stop)(struct proc *p); /* after the loop: free everything */
+	/* After the loop: free everything. Also after a failed start(), with whatever state it had set (perhaps NULL). */
+	void (*stop)(struct proc *p);
 };
 
 int proc_main(int argc, char **argv, const struct service *svc);
