@@ -6,8 +6,13 @@
  *                                    or abandon -^
  *
  * The client keeps every open write and announces it again after a reconnect; a COMMIT is kept and sent again until repld has
- * answered it. A BEGIN or FINALISE lost with its channel is asked again within its deadline. With repld away every call waits
- * up to 5 s, then ends with GFS_ERR_UNAVAILABLE.
+ * answered it. A BEGIN or FINALISE lost with its channel is asked again within its deadline (6 s for FINALISE, so that repld's
+ * own BUSY after 5 s comes first). With repld away every call waits up to 5 s, then ends with GFS_ERR_UNAVAILABLE.
+ *
+ * What repld sees: after a reconnect, first an ANNOUNCE for every write that has a generation and is not committed (granted true
+ * only after GRANTED; size 0 and no sites when it was not finalised yet) and the unanswered COMMITs, then the calls that waited,
+ * a FINALISE again among them. An abandoned write is told by ABANDON while it cannot have been granted; one whose FINALISE was
+ * granted or got no answer, by a COMMIT in which every outcome is SITE_FAILED, perhaps for a FINALISE that repld never saw.
  */
 #ifndef GFS_REPLD_CLIENT_H
 #define GFS_REPLD_CLIENT_H
@@ -21,6 +26,7 @@ struct repld_client;
 struct repld_write; /* one open write, from begin to commit or abandon */
 
 struct repld_client *repld_client_create(struct event_base *base, const char *run_dir);
+/* Every handle is gone with it, without callbacks. */
 void repld_client_destroy(struct repld_client **c);
 bool repld_client_is_up(const struct repld_client *c);
 size_t repld_client_open_writes(const struct repld_client *c); /* begun, or committed and not yet answered */
