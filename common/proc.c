@@ -90,6 +90,8 @@ static int load_conf(struct proc_impl *s)
 	} else if (s->env.check_only) {
 		printf("Configuration is valid.\n");
 		end = 1;
+	} else if (s->env.poll_ms) {
+		s->conf->resilience.health_poll_interval_ms = s->env.poll_ms;
 	}
 	conf_report_free(&report);
 	if (s->env.conf_fd >= 0)
@@ -109,7 +111,9 @@ static int open_log(struct proc_impl *s)
 		return 2 + 1;
 	}
 	log_set_level(parsed);
-	if (!*dest && !s->env.foreground && !s->env.supervisor)
+	if (!*dest && s->env.log_dest)
+		dest = s->env.log_dest;
+	else if (!*dest && !s->env.foreground && !s->env.supervisor)
 		dest = "syslog";
 	if (log_open(s->svc->name, dest)) {
 		fprintf(stderr, "%s: cannot open the log %s: %s\n", s->svc->name, dest, strerror(errno));

@@ -13,6 +13,8 @@
  *   GFS_LISTEN_FDS   "api=5,s3=6,metrics=7": listeners (workers only)
  *   GFS_SUPERVISOR   pid of the supervisor: PDEATHSIG is set and getppid() compared, so that no child outlives it
  *   GFS_WORKER       number of the worker (workers only)
+ *   GFS_LOG_DEST     where lines go when no log_file is set ("syslog" under a supervisor in the background)
+ *   GFS_HEALTH_POLL_MS  the supervisor's --health-poll-interval
  * Run alone it parses -c FILE, and takes the site table from a running supervisor or else from state_dir/sites.
  */
 #ifndef GFS_PROC_H

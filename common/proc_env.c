@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,12 +122,13 @@ static bool take_number(const char *name, int max, int *out)
 
 static bool take_environment(struct proc_env *out)
 {
-	static const char *const names[] = {"GFS_CONF_FD", "GFS_LISTEN_FDS", "GFS_SUPERVISOR", "GFS_WORKER"};
+	static const char *const names[] = {"GFS_CONF_FD", "GFS_LISTEN_FDS", "GFS_SUPERVISOR", "GFS_WORKER", "GFS_HEALTH_POLL_MS"};
 	const char *doors = getenv("GFS_LISTEN_FDS"), *path = getenv("GFS_CONF_PATH");
 	bool ok;
 
 	ok = take_number("GFS_CONF_FD", 1 << 20, &out->conf_fd) && take_number("GFS_SUPERVISOR", 1 << 30, &out->supervisor) &&
-	     take_number("GFS_WORKER", 65535, &out->worker);
+	     take_number("GFS_WORKER", 65535, &out->worker) && take_number("GFS_HEALTH_POLL_MS", INT_MAX, &out->poll_ms);
+	out->log_dest = getenv("GFS_LOG_DEST");
 	if (ok && doors && !take_doors(doors, out)) {
 		fprintf(stderr, "GFS_LISTEN_FDS: not a list of NAME=FD of open descriptors\n");
 		ok = false;
@@ -138,7 +140,7 @@ static bool take_environment(struct proc_env *out)
 	if (out->conf_fd >= 0 && !out->conf_path)
 		out->conf_path = path ? path : "configuration";
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		unsetenv(names[i]); /* GFS_CONF_PATH stays: conf_path borrows it, and it harms nobody */
+		unsetenv(names[i]); /* those that are borrowed stay, and harm nobody */
 	return ok;
 }
 

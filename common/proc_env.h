@@ -24,6 +24,8 @@ struct proc_env {
 	int conf_fd;       /* -1: none */
 	int supervisor;    /* pid, 0: run alone */
 	int worker;        /* -1: none */
+	const char *log_dest; /* where lines go when no log_file is set; NULL: stderr */
+	int poll_ms;       /* instead of resilience.health_poll_interval, 0: as configured */
 	struct proc_door doors[PROC_DOORS_MAX];
 	size_t n_doors;
 };

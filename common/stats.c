@@ -20,6 +20,7 @@
 
 #include "log.h"
 #include "map.h"
+#include "proc.h"
 #include "xalloc.h"
 
 #define STATS_PAGES 128
@@ -82,32 +83,9 @@ static uint32_t stats_version(void)
 	return (uint32_t)hash64(text, sizeof(text) - 1);
 }
 
-/* Field 22 of /proc/PID/stat, behind the command, which may hold anything; 0 when there is no such process or it is dead. */
-static uint64_t start_time_of(uint64_t pid)
-{
-	char path[64], text[1024], state;
-	uint64_t start = 0;
-	const char *p;
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%" PRIu64 "/stat", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	text[n > 0 ? n : 0] = '\0';
-	p = strrchr(text, ')');
-	if (!p || sscanf(p + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %" SCNu64, &state,
-	                 &start) != 2 || state == 'Z')
-		return 0;
-	return start;
-}
-
 static bool page_alive(const struct page *page)
 {
-	uint64_t start = start_time_of(atomic_load(&page->pid));
+	uint64_t start = proc_start_time((int)atomic_load(&page->pid));
 
 	return start != 0 && start == atomic_load(&page->start);
 }
@@ -179,7 +157,7 @@ static void finish_fold(struct layout *l)
 
 static int stats_claim(struct stats *s)
 {
-	uint64_t start = start_time_of((uint64_t)getpid());
+	uint64_t start = proc_start_time(getpid());
 	int lock = start ? stats_lock(s) : -1;
 	struct page *page;
 	size_t i;

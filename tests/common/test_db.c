@@ -28,7 +28,8 @@ static void remove_dir(void)
 TestSuite(db, .init = make_dir, .fini = remove_dir);
 
 static const char *const scripts[] = {
-	"CREATE TABLE a (x INTEGER); INSERT INTO a VALUES (1);", "INSERT INTO a VALUES (2);", "INSERT INTO a VALUES (3); INSERT INTO nowhere VALUES (1);",
+	"CREATE TABLE a (x INTEGER); INSERT INTO a VALUES (1);", "INSERT INTO a VALUES (2);",
+	"INSERT INTO a VALUES (3); INSERT INTO nowhere VALUES (1);",
 };
 
 static int rows(struct db *db)
