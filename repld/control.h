@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `gfsctl repl show`: the summary, and the topics "queue" and "parked". */
+#ifndef GFS_REPLD_CONTROL_H
+#define GFS_REPLD_CONTROL_H
+
+#include "peers.h"
+
+void control_show(struct repld *r, struct peer *p, uint64_t call, const struct msg_show *m);
+
+#endif
