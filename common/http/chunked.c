@@ -130,3 +130,8 @@ void http_chunked_took(struct http_chunked *c, size_t n)
 	if (c->left == 0)
 		c->state = CHUNK_DATA_CR;
 }
+
+uint64_t http_chunked_payload(const struct http_chunked *c)
+{
+	return c->state == CHUNK_DATA ? c->left : 0;
+}

@@ -63,5 +63,7 @@ void http_chunked_init(struct http_chunked *c);
  * payload follow in the input, to be taken by the caller with http_chunked_took(). 0; 1 when the body has ended; GFS_ERR_INVALID. */
 int http_chunked_next(struct http_chunked *c, const char *p, size_t n, size_t *used_out) GFS_MUST_USE;
 void http_chunked_took(struct http_chunked *c, size_t n);
+/* Bytes of payload that come next; 0 while framing is due. */
+uint64_t http_chunked_payload(const struct http_chunked *c);
 
 #endif
