@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * LIST of a file site, in byte order of keys, which is not the order of a walk: "a" may be a file's or a directory's name, keys below
+ * "a/" come after "a.txt" ('.' sorts before '/'), and the pieces of a long segment lie among names that share its beginning. So
+ * this is a merge: a heap of cursors, each a place in a sorted directory or a directory not opened yet, ordered by the smallest key it can
+ * still give. What cannot hold a wanted key is never opened. One job on the pool per page.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "site_file_dir.h"
+#include "strbuf.h"
+#include "xalloc.h"
+
+struct cursor {
+	char *path;           /* of the directory; "" is ROOT */
+	char *under;          /* what every key below begins with */
+	size_t under_n;
+	bool in_piece;
+	struct file_dir *dir; /* NULL: not opened yet */
+	size_t i;
+	struct strbuf bound;  /* the smallest key it can still give */
+};
+
+struct lister {
+	struct file_op op;
+	site_list_cb *cb;
+	void *arg;
+	struct strbuf prefix, after; /* full keys */
+	size_t strip;                /* bytes of the site's prefix */
+	unsigned limit;
+	bool continuing;
+	int root;
+	struct cursor **heap;
+	size_t n_heap, cap_heap;
+	struct site_list_entry *out; /* limit + 1 */
+	char **keys;                 /* of out, owned */
+	size_t n_out;
+	bool more;
+	struct file_err err;
+};
+
+/* ---- the heap ---- */
+
+static bool before(const struct cursor *a, const struct cursor *b)
+{
+	return slice_cmp(strbuf_slice(&a->bound), strbuf_slice(&b->bound)) < 0;
+}
+
+static void heap_swap(struct lister *l, size_t i, size_t k)
+{
+	struct cursor *c = l->heap[i];
+
+	l->heap[i] = l->heap[k];
+	l->heap[k] = c;
+}
+
+static void heap_push(struct lister *l, struct cursor *c)
+{
+	size_t i;
+
+	if (l->n_heap == l->cap_heap) {
+		l->cap_heap = l->cap_heap ? l->cap_heap * 2 : 16;
+		l->heap = xreallocarray(l->heap, l->cap_heap, sizeof(*l->heap));
+	}
+	l->heap[l->n_heap] = c;
+	for (i = l->n_heap++; i > 0 && before(l->heap[i], l->heap[(i - 1) / 2]); i = (i - 1) / 2)
+		heap_swap(l, i, (i - 1) / 2);
+}
+
+static struct cursor *heap_pop(struct lister *l)
+{
+	struct cursor *c = l->heap[0];
+	size_t i, k;
+
+	l->heap[0] = l->heap[--l->n_heap];
+	for (i = 0; (k = 2 * i + 1) < l->n_heap; i = k) {
+		if (k + 1 < l->n_heap && before(l->heap[k + 1], l->heap[k]))
+			k++;
+		if (!before(l->heap[k], l->heap[i]))
+			break;
+		heap_swap(l, i, k);
+	}
+	return c;
+}
+
+static void cursor_free(struct lister *l, struct cursor *c)
+{
+	file_dir_release(site_file_of(l->op.base.site), &c->dir);
+	strbuf_free(&c->bound);
+	free(c->path);
+	free(c->under);
+	free(c);
+}
+
+/* ---- what is wanted ---- */
+
+/* Whether a key that begins with all of s can be wanted. */
+static bool overlaps(const struct lister *l, struct slice s)
+{
+	struct slice prefix = strbuf_slice(&l->prefix), after = strbuf_slice(&l->after);
+
+	if (!slice_starts_with(s, prefix) && !slice_starts_with(prefix, s))
+		return false;
+	if (slice_cmp(s, after) < 0 && !slice_starts_with(after, s))
+		return false;
+	return !(s.n > l->strip && slice_eq_str(slice_of(s.p + l->strip, s.n - l->strip), KEY_RESERVED_DIR "/"));
+}
+
+static bool wanted(const struct lister *l, struct slice key)
+{
+	return key.n > l->strip && slice_starts_with(key, strbuf_slice(&l->prefix)) && slice_cmp(key, strbuf_slice(&l->after)) > 0 &&
+	       key_check(slice_of(key.p + l->strip, key.n - l->strip), NULL) == 0;
+}
+
+/* Whether no key from bound on can be wanted. */
+static bool beyond(const struct lister *l, struct slice bound)
+{
+	struct slice prefix = strbuf_slice(&l->prefix);
+
+	return slice_cmp(bound, prefix) > 0 && !slice_starts_with(bound, prefix);
+}
+
+/* ---- cursors ---- */
+
+static char *path_join(const char *dir, const char *name)
+{
+	return dir[0] ? xasprintf("%s/%s", dir, name) : xstrdup(name);
+}
+
+/* A directory whose keys all begin with under and more. */
+static void push_dir(struct lister *l, const char *parent, const char *name, struct slice under, bool in_piece)
+{
+	struct cursor *c;
+
+	if (!overlaps(l, under))
+		return;
+	c = xcalloc(1, sizeof(*c));
+	c->path = path_join(parent, name);
+	c->under = xstrndup(under.p, under.n);
+	c->under_n = under.n;
+	c->in_piece = in_piece;
+	strbuf_add_slice(&c->bound, under);
+	heap_push(l, c);
+}
+
+/* The name of the entry the cursor stands at; buf holds NAME_MAX + 1. */
+static const char *entry_name(const struct cursor *c, char *buf)
+{
+	struct slice text = file_dir_text(c->dir, c->i);
+
+	if (c->dir->v[c->i].kind == FILE_ENT_PIECE)
+		return file_piece_encode(text, c->in_piece, buf);
+	return file_name_encode(text, c->in_piece, buf);
+}
+
+/* Sets the bound to the next entry and puts the cursor back, or frees it at its end. */
+static void cursor_settle(struct lister *l, struct cursor *c)
+{
+	struct slice text;
+
+	if (c->i < c->dir->n) {
+		text = file_dir_text(c->dir, c->i);
+		strbuf_truncate(&c->bound, 0);
+		strbuf_add(&c->bound, c->under, c->under_n);
+		strbuf_add_slice(&c->bound, text);
+	}
+	if (c->i >= c->dir->n || beyond(l, strbuf_slice(&c->bound)))
+		cursor_free(l, c);
+	else
+		heap_push(l, c);
+}
+
+/* (Re)reads the directory from a text on. */
+static int cursor_load(struct lister *l, struct cursor *c, int fd, struct slice from)
+{
+	struct site_file *sf = site_file_of(l->op.base.site);
+	struct file_dir *next = NULL;
+	int e = file_dir_get(sf, fd, c->in_piece, from, l->continuing, &next);
+
+	if (e == 0) {
+		c->i = file_dir_seek(next, from);
+		file_dir_release(sf, &c->dir);
+		c->dir = next;
+	}
+	return e;
+}
+
+/* under ends with the first n bytes of the segment (and a slash): pushes that directory if it is there. */
+static void push_beginning(struct lister *l, const struct cursor *c, int fd, struct slice under, size_t n, bool piece)
+{
+	struct slice text = slice_of(under.p + c->under_n, n);
+	char buf[NAME_MAX + 1];
+	const char *name;
+	struct stat st;
+
+	name = piece ? file_piece_encode(text, c->in_piece, buf) : file_name_encode(text, c->in_piece, buf);
+	if (name && overlaps(l, under) && fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode))
+		push_dir(l, c->path, name, under, piece);
+}
+
+/* The start lies in the middle of this directory: the keys under a directory whose name is the beginning of that segment may
+ * still come after it ("a/x" after "a.txt"), and the rest of a long segment lies in its first piece. */
+static void push_beginnings(struct lister *l, const struct cursor *c, int fd, struct slice segment)
+{
+	struct strbuf under = STRBUF_INIT;
+	size_t n;
+
+	for (n = c->in_piece ? 1 : 0; n < segment.n && n <= NAME_MAX; n++) {
+		struct slice text = slice_of(segment.p, n);
+
+		strbuf_reset(&under);
+		strbuf_add(&under, c->under, c->under_n);
+		strbuf_add_slice(&under, text);
+		if (n == file_piece_size(c->in_piece))
+			push_beginning(l, c, fd, strbuf_slice(&under), n, true);
+		strbuf_addc(&under, '/');
+		if ((unsigned char)segment.p[n] < '/')
+			push_beginning(l, c, fd, strbuf_slice(&under), n, false);
+	}
+	strbuf_free(&under);
+}
+
+/* Opens a directory at the first name that matters and puts the cursor back. */
+static int cursor_open(struct lister *l, struct cursor *c)
+{
+	struct slice prefix = strbuf_slice(&l->prefix), after = strbuf_slice(&l->after), from = {"", 0}, start;
+	int fd = file_openat(l->root, c->path[0] ? c->path : ".", O_RDONLY | O_DIRECTORY, 0), e;
+	const char *slash;
+
+	if (fd < 0) {
+		/* Gone, or a file again: what it was as an object has been listed. */
+		e = errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EXDEV ? 0 : errno;
+		cursor_free(l, c);
+		return e;
+	}
+	start = slice_cmp(after, prefix) > 0 ? after : prefix;
+	if (slice_starts_with(start, slice_of(c->under, c->under_n))) {
+		from = slice_of(start.p + c->under_n, start.n - c->under_n);
+		slash = from.n ? memchr(from.p, '/', from.n) : NULL;
+		from.n = slash ? (size_t)(slash - from.p) : from.n;
+		push_beginnings(l, c, fd, from);
+	}
+	e = cursor_load(l, c, fd, from);
+	close(fd);
+	if (e)
+		cursor_free(l, c);
+	else
+		cursor_settle(l, c);
+	return e;
+}
+
+/* To the next entry; at the end of a window, to the next window. */
+static int cursor_next(struct lister *l, struct cursor *c)
+{
+	struct slice from;
+	int fd, e = 0;
+	char *cut;
+
+	if (++c->i == c->dir->n && c->dir->cut) {
+		cut = xmemdup(c->dir->cut, c->dir->cut_n + 1);
+		from = slice_of(cut, c->dir->cut_n);
+		fd = file_openat(l->root, c->path[0] ? c->path : ".", O_RDONLY | O_DIRECTORY, 0);
+		e = fd < 0 ? errno : cursor_load(l, c, fd, from);
+		if (fd >= 0)
+			close(fd);
+		free(cut);
+	}
+	if (e)
+		cursor_free(l, c);
+	else
+		cursor_settle(l, c);
+	return e == ENOENT || e == ENOTDIR ? 0 : e;
+}
+
+/* ---- entries ---- */
+
+/* Lists the object at path if it is there. */
+static int emit(struct lister *l, struct slice full_key, const char *path)
+{
+	struct site_file *sf = site_file_of(l->op.base.site);
+	struct file_name name = {.full = xstrndup(full_key.p, full_key.n), .full_n = full_key.n, .prefix_n = l->strip};
+	struct site_list_entry *entry = &l->out[l->n_out];
+	struct file_found found;
+	int e;
+
+	name.path = xstrdup(path);
+	name.path_n = strlen(path);
+	e = file_look(sf, l->root, &name, &found, &l->err);
+	if (e == GFS_ERR_NO_SUCH_KEY) {
+		l->err = (struct file_err){0};
+		e = 0;
+	} else if (e == 0) {
+		l->keys[l->n_out] = xstrndup(full_key.p + l->strip, full_key.n - l->strip);
+		entry->key = slice_of(l->keys[l->n_out], full_key.n - l->strip);
+		entry->size = found.info.size;
+		entry->mtime_ms = found.info.mtime_ms;
+		memcpy(entry->etag, found.info.etag, sizeof(entry->etag));
+		l->n_out++;
+		file_found_free(&found);
+	}
+	file_name_free(&name);
+	return e;
+}
+
+/* Most directories are not objects: ask before looking. */
+static bool dir_may_be_object(const struct lister *l, const char *path)
+{
+	char *inner = path_join(path, FILE_OBJ);
+	struct stat st;
+	bool may;
+	int fd;
+
+	fd = file_openat(l->root, inner, O_PATH, 0);
+	free(inner);
+	if (fd >= 0) {
+		close(fd);
+		return true;
+	}
+	/* It may just have become a file again. */
+	fd = file_openat(l->root, path, O_PATH, 0);
+	may = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+	if (fd >= 0)
+		close(fd);
+	return may;
+}
+
+/* Handles the entry the cursor, taken off the heap, stands at. */
+static int entry_step(struct lister *l, struct cursor *c)
+{
+	struct slice bound = strbuf_slice(&c->bound);
+	enum file_dirent_kind kind = c->dir->v[c->i].kind;
+	char name[NAME_MAX + 1];
+	struct strbuf under = STRBUF_INIT;
+	char *path;
+	int e = 0;
+
+	if (!entry_name(c, name))
+		return 0;
+	path = path_join(c->path, name);
+	if (kind != FILE_ENT_PIECE && wanted(l, bound) && (kind == FILE_ENT_OBJECT || dir_may_be_object(l, path)))
+		e = emit(l, bound, path);
+	if (kind == FILE_ENT_DIR && strcmp(path, KEY_RESERVED_DIR) != 0) {
+		strbuf_add_slice(&under, bound);
+		strbuf_addc(&under, '/');
+		push_dir(l, c->path, name, strbuf_slice(&under), false);
+		strbuf_free(&under);
+	} else if (kind == FILE_ENT_PIECE) {
+		push_dir(l, c->path, name, bound, true);
+	}
+	free(path);
+	return e;
+}
+
+static void list_walk(struct lister *l)
+{
+	struct cursor *c;
+	int e = 0;
+
+	while (l->n_heap > 0 && l->n_out <= l->limit && e == 0 && !l->err.err && !l->op.cancelled) {
+		c = heap_pop(l);
+		if (!c->dir) {
+			e = cursor_open(l, c);
+			continue;
+		}
+		(void)entry_step(l, c);
+		e = cursor_next(l, c);
+	}
+	if (e)
+		file_fail_errno(&l->err, e, "list");
+}
+
+/* ---- the operation ---- */
+
+static void list_work(void *arg)
+{
+	struct lister *l = arg;
+	struct site_file *sf = site_file_of(l->op.base.site);
+
+	if (l->err.err || file_root_open_checked(sf, &l->root, &l->err))
+		return;
+	l->continuing = file_dirs_page_goes_on(sf, strbuf_slice(&l->after));
+	push_dir(l, "", "", slice_of("", 0), false);
+	list_walk(l);
+	while (l->n_heap > 0)
+		cursor_free(l, heap_pop(l));
+	l->more = l->n_out > l->limit;
+	close(l->root);
+}
+
+static void list_free(struct lister *l)
+{
+	struct site *site = l->op.base.site;
+	size_t i;
+
+	for (i = 0; i < l->n_out; i++)
+		free(l->keys[i]);
+	free(l->keys);
+	free(l->out);
+	free(l->heap);
+	strbuf_free(&l->prefix);
+	strbuf_free(&l->after);
+	free(l);
+	site_op_ended(site);
+}
+
+static void list_done(void *arg)
+{
+	static const struct timeval forget = {10, 0};
+	struct lister *l = arg;
+	struct site_file *sf = site_file_of(l->op.base.site);
+	struct site_result r = file_result(&l->err, SITE_FAILED);
+	size_t n = l->more ? l->limit : l->n_out;
+	struct slice last = n > 0 ? l->out[n - 1].key : slice_of("", 0);
+
+	if (l->more) {
+		strbuf_reset(&l->after);
+		strbuf_adds(&l->after, sf->base.conf.prefix ? sf->base.conf.prefix : "");
+		strbuf_add_slice(&l->after, last);
+		file_dirs_page_ended(sf, strbuf_slice(&l->after));
+	}
+	event_add(sf->drop_dirs, &forget);
+	if (!l->op.cancelled && l->err.err)
+		l->cb(l->arg, &r, NULL, 0, false, slice_of("", 0));
+	else if (!l->op.cancelled)
+		l->cb(l->arg, &r, l->out, n, l->more, last);
+	list_free(l);
+}
+
+struct site_op *site_file_list(struct site *site, const struct site_list_req *req, site_list_cb *cb, void *arg)
+{
+	struct lister *l = xcalloc(1, sizeof(*l));
+	const char *prefix = site->conf.prefix ? site->conf.prefix : "";
+
+	site_op_began(site);
+	l->op.base.site = site;
+	l->cb = cb;
+	l->arg = arg;
+	l->limit = req->limit < 1 ? 1 : req->limit > 1000 ? 1000 : req->limit;
+	l->strip = strlen(prefix);
+	l->out = xcalloc(l->limit + 1, sizeof(*l->out));
+	l->keys = xcalloc(l->limit + 1, sizeof(*l->keys));
+	/* A longer prefix than any key has nothing below it; a later start than any key is one too. */
+	if (req->prefix.n > KEY_MAX || req->start_after.n > 2 * KEY_MAX)
+		file_fail(&l->err, GFS_ERR_INVALID, "prefix or start is longer than a key can be");
+	strbuf_adds(&l->prefix, prefix);
+	strbuf_adds(&l->after, prefix);
+	if (!l->err.err) {
+		strbuf_add_slice(&l->prefix, req->prefix);
+		strbuf_add_slice(&l->after, req->start_after);
+	}
+	file_submit(site_file_of(site), list_work, list_done, l);
+	return &l->op.base;
+}

@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The steps that make an object appear in the directory tree or vanish from it, each one durable when it returns. Called by the
+ * pool jobs of site_file_put.c and site_file_delete.c.
+ *
+ * An object and a directory may want the same path ("a" and "a/b"): then the object is a/.gfs-obj. Whoever comes second
+ * converts, by exchanging the file with a directory that already holds a second link to it, so that "a" is there at every
+ * moment; the last removal below "a/" converts back. Directories that became empty are removed without a lock: whoever
+ * finds its directory gone makes it again.
+ */
+#include "config.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "site_file.h"
+
+#define TREE_TRIES 64
+
+/* "a/b/c" -> where "c" begins. */
+static size_t last_name(const char *path, size_t n)
+{
+	while (n > 0 && path[n - 1] != '/')
+		n--;
+	return n;
+}
+
+static int open_dir(int at, const char *path)
+{
+	return file_openat(at, path, O_RDONLY | O_DIRECTORY, 0);
+}
+
+/* ---- a file becomes a directory and back ---- */
+
+/* In tmp: a directory that holds a second link to the file at (at, name) as FILE_OBJ. */
+static int make_obj_dir(int tmp, const char *tmp_name, int at, const char *name)
+{
+	int dir, e = 0;
+
+	if (mkdirat(tmp, tmp_name, 0777) < 0)
+		return errno;
+	dir = open_dir(tmp, tmp_name);
+	if (dir < 0)
+		return errno;
+	if (linkat(at, name, dir, FILE_OBJ, 0) < 0 || fsync(dir) < 0)
+		e = errno;
+	close(dir);
+	return e;
+}
+
+static void remove_obj_dir(int tmp, const char *tmp_name)
+{
+	char inner[FILE_TMP_NAME_MAX + sizeof("/" FILE_OBJ)];
+
+	snprintf(inner, sizeof(inner), "%s/" FILE_OBJ, tmp_name);
+	unlinkat(tmp, inner, 0);
+	unlinkat(tmp, tmp_name, AT_REMOVEDIR);
+}
+
+/* The regular file (at, name) becomes a directory that holds it. 0 also when somebody else did it or it is gone. */
+static int file_to_dir_locked(struct site_file *sf, int tmp, int at, const char *name)
+{
+	char tmp_name[FILE_TMP_NAME_MAX];
+	struct stat st;
+	int e;
+
+	if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : errno;
+	if (S_ISDIR(st.st_mode))
+		return 0;
+	if (!S_ISREG(st.st_mode))
+		return ENOTDIR;
+	file_tmp_name(sf, tmp_name);
+	e = make_obj_dir(tmp, tmp_name, at, name);
+	if (e == 0 && renameat2(tmp, tmp_name, at, name, RENAME_EXCHANGE) == 0) {
+		e = fsync(at) < 0 ? errno : 0;
+		unlinkat(tmp, tmp_name, 0);
+		return e;
+	}
+	if (e == 0)
+		e = errno == ENOENT ? 0 : errno;
+	remove_obj_dir(tmp, tmp_name);
+	return e;
+}
+
+/* Runs fn under the exclusive lock, with tmp open. */
+static int with_lock(struct site_file *sf, int root, int at, const char *name,
+                     int (*fn)(struct site_file *sf, int tmp, int at, const char *name))
+{
+	int lock, tmp, e;
+
+	lock = file_lock(root, LOCK_EX);
+	if (lock < 0)
+		return errno;
+	tmp = file_own_dir(root, "tmp");
+	e = tmp < 0 ? errno : fn(sf, tmp, at, name);
+	if (tmp >= 0)
+		close(tmp);
+	close(lock);
+	return e;
+}
+
+/* Whether FILE_OBJ is all that a directory holds. */
+static bool holds_obj_only(int at, const char *name)
+{
+	int fd = open_dir(at, name), n = 0;
+	bool obj = false;
+	struct dirent *e;
+	DIR *dir;
+
+	dir = fd < 0 ? NULL : fdopendir(fd);
+	if (!dir) {
+		if (fd >= 0)
+			close(fd);
+		return false;
+	}
+	while (n < 2 && (e = readdir(dir))) {
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+			continue;
+		n++;
+		obj = obj || strcmp(e->d_name, FILE_OBJ) == 0;
+	}
+	closedir(dir);
+	return n == 1 && obj;
+}
+
+/* The directory (at, name), holding nothing but its object, becomes that file again. */
+static int dir_to_file_locked(struct site_file *sf, int tmp, int at, const char *name)
+{
+	char tmp_name[FILE_TMP_NAME_MAX];
+	int dir, e = 0;
+
+	dir = holds_obj_only(at, name) ? open_dir(at, name) : -1;
+	if (dir < 0)
+		return 0;
+	file_tmp_name(sf, tmp_name);
+	if (linkat(dir, FILE_OBJ, tmp, tmp_name, 0) < 0)
+		e = errno;
+	else if (renameat2(tmp, tmp_name, at, name, RENAME_EXCHANGE) < 0)
+		e = errno;
+	close(dir);
+	if (e) {
+		unlinkat(tmp, tmp_name, 0);
+		return e;
+	}
+	e = fsync(at) < 0 ? errno : 0;
+	remove_obj_dir(tmp, tmp_name);
+	return e;
+}
+
+/* ---- directories on the way ---- */
+
+/* Opens the directory (at, name); makes it, or converts a file of that name. -1 with errno. */
+static int enter_dir(struct site_file *sf, int root, int at, const char *name)
+{
+	int fd = open_dir(at, name), e;
+
+	if (fd >= 0)
+		return fd;
+	if (errno == ENOENT) {
+		if (mkdirat(at, name, 0777) < 0 && errno != EEXIST)
+			return -1;
+		if (fsync(at) < 0)
+			return -1;
+	} else if (errno == ENOTDIR) {
+		e = with_lock(sf, root, at, name, file_to_dir_locked);
+		if (e) {
+			errno = e;
+			return -1;
+		}
+	} else {
+		return -1;
+	}
+	return open_dir(at, name);
+}
+
+/* The directory of a path, made when missing. -1 with errno; ENOENT: it vanished again, try again. */
+static int enter_parent(struct site_file *sf, int root, const struct file_name *name)
+{
+	size_t n = last_name(name->path, name->path_n), at;
+	char path[FILE_PATH_MAX];
+	char *slash;
+	int fd, next, saved;
+
+	if (n == 0)
+		return open_dir(root, ".");
+	memcpy(path, name->path, n - 1);
+	path[n - 1] = '\0';
+	fd = open_dir(root, path);
+	if (fd >= 0 || (errno != ENOENT && errno != ENOTDIR))
+		return fd;
+	fd = open_dir(root, ".");
+	for (at = 0; fd >= 0 && at < n - 1; at = (size_t)(slash - path) + 1) {
+		slash = strchr(path + at, '/');
+		slash = slash ? slash : path + n - 1;
+		*slash = '\0';
+		next = enter_dir(sf, root, fd, path + at);
+		saved = errno;
+		close(fd);
+		errno = saved;
+		fd = next;
+	}
+	return fd;
+}
+
+/* ---- an object appears ---- */
+
+struct place {
+	struct site_file *sf;
+	int root, lock;
+	struct file_tmp *tmp;
+	uint64_t old_inode;
+	bool done;
+};
+
+/* A name in tmp for what has none yet. */
+static int name_tmp(struct place *p, int tmp_dir)
+{
+	char proc[40];
+
+	if (p->tmp->name[0])
+		return 0;
+	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", p->tmp->fd);
+	file_tmp_name(p->sf, p->tmp->name);
+	if (linkat(AT_FDCWD, proc, tmp_dir, p->tmp->name, AT_SYMLINK_FOLLOW) == 0)
+		return 0;
+	p->tmp->name[0] = '\0';
+	return errno;
+}
+
+static int rename_over(struct place *p, int dir, const char *name)
+{
+	int tmp_dir = file_own_dir(p->root, "tmp"), e;
+
+	if (tmp_dir < 0)
+		return errno;
+	e = name_tmp(p, tmp_dir);
+	if (e == 0 && renameat(tmp_dir, p->tmp->name, dir, name) < 0)
+		e = errno;
+	close(tmp_dir);
+	if (e)
+		return e;
+	p->tmp->name[0] = '\0';
+	p->done = true;
+	return 0;
+}
+
+static int link_new(struct place *p, int dir, const char *name)
+{
+	char proc[40];
+
+	if (p->tmp->name[0])
+		return rename_over(p, dir, name);
+	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", p->tmp->fd);
+	if (linkat(AT_FDCWD, proc, dir, name, AT_SYMLINK_FOLLOW) < 0)
+		return errno;
+	p->done = true;
+	return 0;
+}
+
+/* Places tmp at (dir, name), where only a regular file may be. */
+static int place_at(struct place *p, int dir, const char *name)
+{
+	struct stat st;
+
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? link_new(p, dir, name) : errno;
+	if (!S_ISREG(st.st_mode))
+		return S_ISDIR(st.st_mode) ? EISDIR : EEXIST;
+	p->old_inode = st.st_ino;
+	return rename_over(p, dir, name);
+}
+
+/* Under the shared lock. The directory that changed goes to synced_out, -1 when none. */
+static int place_locked(struct place *p, int dir, const char *name, int *changed_out)
+{
+	int in, e = place_at(p, dir, name);
+
+	*changed_out = e ? -1 : dir;
+	if (e != EISDIR)
+		return e;
+	in = open_dir(dir, name);
+	if (in < 0)
+		return errno;
+	e = place_at(p, in, FILE_OBJ);
+	if (e)
+		close(in);
+	else
+		*changed_out = in;
+	return e;
+}
+
+static int place_once(struct place *p, const struct file_name *name, struct file_err *err)
+{
+	int dir, changed = -1, e;
+
+	dir = enter_parent(p->sf, p->root, name);
+	if (dir < 0)
+		return errno;
+	p->lock = file_lock(p->root, LOCK_SH);
+	if (p->lock < 0) {
+		e = errno;
+		close(dir);
+		return e;
+	}
+	/* The last look at the marker, just before the step. */
+	e = file_root_check(p->sf, p->root, err) ? ECANCELED :
+	    place_locked(p, dir, name->path + last_name(name->path, name->path_n), &changed);
+	close(p->lock);
+	if (e == 0 && fsync(changed) < 0)
+		e = errno;
+	if (changed >= 0 && changed != dir)
+		close(changed);
+	close(dir);
+	return e;
+}
+
+int file_tree_place(struct site_file *sf, int root, const struct file_name *name, struct file_tmp *tmp, uint64_t *old_inode_out,
+                    bool *done_out, struct file_err *err)
+{
+	struct place p = {.sf = sf, .root = root, .tmp = tmp};
+	int tries, e = ENOENT;
+
+	/* ENOENT: a directory was removed under us. ENOTDIR, EISDIR, EEXIST: it was converted, or another process was first. */
+	for (tries = 0; tries < TREE_TRIES && !p.done && (e == ENOENT || e == ENOTDIR || e == EISDIR || e == EEXIST); tries++)
+		e = place_once(&p, name, err);
+	*old_inode_out = p.old_inode;
+	*done_out = p.done;
+	if (e == 0 || err->err)
+		return err->err;
+	if (e == ENOTDIR || e == ELOOP || e == EXDEV || e == EISDIR || e == EEXIST)
+		return file_fail(err, GFS_ERR_SITE_ERROR, "something that is neither file nor directory is in the way");
+	return file_fail_errno(err, e, "storing");
+}
+
+/* ---- an object vanishes ---- */
+
+/* Turns a directory that holds only its own object back into a file. */
+static void collapse(struct site_file *sf, int root, int at, const char *name)
+{
+	if (holds_obj_only(at, name))
+		(void)with_lock(sf, root, at, name, dir_to_file_locked);
+}
+
+/* From the directory of n bytes of path upward: removes what is empty. Nothing lost if it does not succeed. */
+static void remove_empty_dirs(struct site_file *sf, int root, char *path, size_t n)
+{
+	size_t start;
+	int at;
+
+	while (n > 0) {
+		path[n] = '\0';
+		start = last_name(path, n);
+		if (start > 0)
+			path[start - 1] = '\0';
+		at = open_dir(root, start > 0 ? path : ".");
+		if (at < 0)
+			return;
+		if (unlinkat(at, path + start, AT_REMOVEDIR) < 0) {
+			if (errno == ENOTEMPTY || errno == EEXIST)
+				collapse(sf, root, at, path + start);
+			close(at);
+			return;
+		}
+		close(at);
+		n = start > 0 ? start - 1 : 0;
+	}
+}
+
+/* Unlinks the regular file (dir, name) and syncs; *inode_out 0 when there is none. EISDIR: a directory. */
+static int remove_at(int dir, const char *name, uint64_t *inode_out, bool *done_out)
+{
+	struct stat st;
+
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : errno;
+	if (!S_ISREG(st.st_mode))
+		return S_ISDIR(st.st_mode) ? EISDIR : 0;
+	if (unlinkat(dir, name, 0) < 0)
+		return errno == ENOENT ? 0 : errno;
+	*done_out = true;
+	*inode_out = st.st_ino;
+	return 0;
+}
+
+/* Under the shared lock. changed_out: the directory to sync, to be closed when it is not dir; -1: nothing was there. */
+static int remove_locked(int dir, const char *name, uint64_t *inode_out, bool *done_out, int *changed_out)
+{
+	int in, e = remove_at(dir, name, inode_out, done_out);
+
+	*changed_out = *done_out ? dir : -1;
+	if (e != EISDIR)
+		return e;
+	in = open_dir(dir, name);
+	if (in < 0)
+		return errno == ENOENT ? 0 : errno;
+	e = remove_at(in, FILE_OBJ, inode_out, done_out);
+	if (*done_out)
+		*changed_out = in;
+	else
+		close(in);
+	return e == EISDIR ? 0 : e;
+}
+
+/* The directory of the path: -1 with errno. */
+static int open_parent(int root, const struct file_name *name, char *path)
+{
+	size_t n = last_name(name->path, name->path_n);
+
+	if (n == 0)
+		return open_dir(root, ".");
+	memcpy(path, name->path, n - 1);
+	path[n - 1] = '\0';
+	return open_dir(root, path);
+}
+
+int file_tree_remove(struct site_file *sf, int root, const struct file_name *name, uint64_t *inode_out, bool *done_out,
+                     struct file_err *err)
+{
+	size_t base = last_name(name->path, name->path_n), n;
+	int dir, lock, changed = -1, e;
+	char path[FILE_PATH_MAX];
+
+	*inode_out = 0;
+	*done_out = false;
+	dir = open_parent(root, name, path);
+	if (dir < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EXDEV))
+		return file_root_check(sf, root, err);
+	lock = dir < 0 ? -1 : file_lock(root, LOCK_SH);
+	if (lock < 0) {
+		e = errno;
+		if (dir >= 0)
+			close(dir);
+		return file_fail_errno(err, e, "removing");
+	}
+	e = file_root_check(sf, root, err) ? ECANCELED : remove_locked(dir, name->path + base, inode_out, done_out, &changed);
+	close(lock);
+	if (e == 0 && changed >= 0 && fsync(changed) < 0)
+		e = errno;
+	n = changed >= 0 && changed != dir ? name->path_n : base ? base - 1 : 0;
+	if (changed >= 0 && changed != dir)
+		close(changed);
+	close(dir);
+	if (e)
+		return err->err ? err->err : file_fail_errno(err, e, "removing");
+	memcpy(path, name->path, name->path_n + 1);
+	if (*done_out)
+		remove_empty_dirs(sf, root, path, n);
+	return 0;
+}
