@@ -32,7 +32,7 @@ int ctl_flush(int code)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return code;
-	if (code == EXIT_OK)
+	if (code == EXIT_OK && errno != EPIPE) /* who reads knows that it stopped */
 		ctl_error("standard output: %s", strerror(errno));
 	return code == EXIT_OK ? EXIT_FAILED : code;
 }

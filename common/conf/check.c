@@ -141,7 +141,7 @@ static void check_site(const struct checker *ck, size_t i)
 	const char *part;
 
 	if (site->line == 0)
-		return; /* not a section: told already */
+		return; /* load.c told already */
 	if (site_conf_check(site, &part, why, sizeof(why)) != 0) {
 		snprintf(field, sizeof(field), "sites[%zu].%s", i, part);
 		report_error(ck->report, c->path, site->line, field, "%s", why);

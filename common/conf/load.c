@@ -123,7 +123,9 @@ static void unknown_key(struct loader *ld, const struct scope *sc, const char *s
 	char field[SECTION_PATH_MAX + 64];
 
 	field_of(field, sizeof(field), sc, path);
-	if (near)
+	if (near && strcmp(near, path) == 0)
+		report_error(ld->report, ld->conf->path, line, field, "a name with dots is written as sections, one below the other");
+	else if (near)
 		report_error(ld->report, ld->conf->path, line, field, "unknown key, did you mean '%s'?", near);
 	else
 		report_error(ld->report, ld->conf->path, line, field, "unknown key");
@@ -192,7 +194,7 @@ static bool has_uri_addressing(const struct node *map)
 }
 
 /* What the short form set came from its line. */
-static void mark_uri_lines(const struct site_conf *site, unsigned *lines)
+static void mark_uri_lines(const struct site_conf *site, unsigned *lines, bool addressing)
 {
 	static const char *const parts[] = {"prefix", "file.path", "objectfs.s3_bucket", "objectfs.s3_region", "objectfs.s3_endpoint"};
 	unsigned line = line_of(&schema_site, lines, "uri");
@@ -203,6 +205,8 @@ static void mark_uri_lines(const struct site_conf *site, unsigned *lines)
 		if (!lines[row - schema_site.v] && **(char *const *)((const char *)site + row->offset))
 			lines[row - schema_site.v] = line;
 	}
+	if (addressing && !line_of(&schema_site, lines, "addressing"))
+		lines[schema_find(&schema_site, SLICE_LIT("addressing")) - schema_site.v] = line;
 }
 
 static void load_site(struct loader *ld, const struct node *map, size_t index)
@@ -212,6 +216,7 @@ static void load_site(struct loader *ld, const struct node *map, size_t index)
 	unsigned *lines = c->origins->site[index];
 	char label[64];
 	struct scope sc = {&schema_site, site, lines, label};
+	unsigned errors_before = ld->report->n_errors;
 	bool has_uri, has_bucket, has_path;
 
 	snprintf(label, sizeof(label), "sites[%zu].", index);
@@ -231,7 +236,9 @@ static void load_site(struct loader *ld, const struct node *map, size_t index)
 		report_error(ld->report, c->path, map->line, label, "role is missing: primary, backup or burst");
 	site_conf_settle(site, line_of(&schema_site, lines, "addressing") || has_uri_addressing(map));
 	if (has_uri)
-		mark_uri_lines(site, lines);
+		mark_uri_lines(site, lines, has_uri_addressing(map));
+	if (ld->report->n_errors > errors_before)
+		site->line = 0; /* told already: no more about what follows from it */
 }
 
 static void load_rule(struct loader *ld, const struct node *map, size_t index)
