@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * SHOW. What is counted comes from memory; rows and ages are read from the journal's file by a connection of their own on the
- * pool, so that no operator's question holds up a write. The document is made once and handed out in pieces.
+ * pool, so that no operator's question holds up a write.
  */
 #include "config.h"
 
@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/ipc/show.h"
 #include "common/log.h"
 #include "common/pool.h"
 #include "common/xalloc.h"
@@ -23,9 +24,11 @@
 #include "tasks.h"
 #include "writes.h"
 
-#define PIECE_BYTES 49152
 #define ROWS_MAX 1000 /* rows of a listing */
 #define AGES_MAX 1024
+
+enum { SHOW_SUMMARY, SHOW_QUEUE, SHOW_PARKED, SHOW_TOPICS };
+static const char *const topics[SHOW_TOPICS] = {"", "queue", "parked"};
 
 struct show_row {
 	char *key;
@@ -41,7 +44,7 @@ struct show_row {
 struct show_job {
 	struct repld *r;
 	uint64_t peer, call;
-	enum { SHOW_SUMMARY, SHOW_QUEUE, SHOW_PARKED } topic;
+	int topic;
 	char *path;
 	/* from the pool */
 	struct show_row *rows;
@@ -53,17 +56,6 @@ struct show_job {
 	size_t n_ages;
 	bool failed;
 };
-
-static void send_piece(struct repld *r, const struct peer *p, uint64_t call, uint64_t offset)
-{
-	struct msg m = {.type = MSG_SHOWN};
-	size_t at = offset < p->show_n ? (size_t)offset : p->show_n;
-	size_t n = p->show_n - at < PIECE_BYTES ? p->show_n - at : PIECE_BYTES;
-
-	m.shown.json = slice_of(p->show ? p->show + at : "", n);
-	m.shown.more = at + n < p->show_n;
-	peer_reply(r, p->id, call, &m);
-}
 
 /* ---- on the pool: the journal's file ---- */
 
@@ -226,17 +218,13 @@ static void show_done(void *arg)
 	if (p && job->failed && job->topic != SHOW_SUMMARY) {
 		peer_error(job->r, job->peer, job->call, GFS_ERR_UNAVAILABLE, "the journal could not be read");
 	} else if (p) {
+		struct msg m = {.type = MSG_SHOW, .id = job->call, .show = {.what = slice_str(topics[job->topic])}};
+
 		if (job->topic == SHOW_SUMMARY)
 			print_summary(job, &sb);
 		else
 			print_rows(job, &sb);
-		free(p->show);
-		p->show_n = sb.n;
-		p->show = strbuf_steal(&sb);
-		if (p->show)
-			send_piece(job->r, p, job->call, 0);
-		else
-			peer_error(job->r, job->peer, job->call, GFS_ERR_NOMEM, "out of memory");
+		show_reply(p->ch, &m, &sb);
 	}
 	strbuf_free(&sb);
 	for (size_t i = 0; i < job->n_rows; i++)
@@ -246,23 +234,25 @@ static void show_done(void *arg)
 	free(job);
 }
 
-void control_show(struct repld *r, struct peer *p, uint64_t call, const struct msg_show *m)
+void control_show(struct repld *r, struct peer *p, const struct msg *m)
 {
 	struct show_job *job;
 
-	if (m->offset > 0) {
-		send_piece(r, p, call, m->offset);
+	int topic = 0;
+
+	while (topic < SHOW_TOPICS && !slice_eq_str(m->show.what, topics[topic]))
+		topic++;
+	if (topic == SHOW_TOPICS) {
+		peer_error(r, p->id, m->id, GFS_ERR_USAGE, "topics are: queue, parked; none for the summary");
 		return;
 	}
-	if (m->what.n && !slice_eq_str(m->what, "summary") && !slice_eq_str(m->what, "queue") && !slice_eq_str(m->what, "parked")) {
-		peer_error(r, p->id, call, GFS_ERR_USAGE, "topics are: summary, queue, parked");
+	if (show_resume(p->ch, m))
 		return;
-	}
 	job = xcalloc(1, sizeof(*job));
 	job->r = r;
 	job->peer = p->id;
-	job->call = call;
-	job->topic = slice_eq_str(m->what, "queue") ? SHOW_QUEUE : slice_eq_str(m->what, "parked") ? SHOW_PARKED : SHOW_SUMMARY;
+	job->call = m->id;
+	job->topic = topic;
 	if (!r->journal) {
 		job->failed = true;
 		show_done(job);

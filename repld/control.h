@@ -5,6 +5,6 @@
 
 #include "peers.h"
 
-void control_show(struct repld *r, struct peer *p, uint64_t call, const struct msg_show *m);
+void control_show(struct repld *r, struct peer *p, const struct msg *m);
 
 #endif

@@ -156,7 +156,7 @@ static void handle_replicate(struct repld *r, struct peer *p, const struct msg *
 
 static void handle_show(struct repld *r, struct peer *p, const struct msg *m)
 {
-	control_show(r, p, m->id, &m->show);
+	control_show(r, p, m);
 }
 
 static const struct {

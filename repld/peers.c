@@ -71,7 +71,6 @@ struct peer *peers_get(struct repld *r, uint64_t id)
 void peers_remove(struct repld *r, struct peer *p)
 {
 	TAILQ_REMOVE(&r->peers->list, p, next);
-	free(p->show);
 	free(p);
 }
 

@@ -17,9 +17,6 @@ struct peer {
 	int pid;
 	uint64_t start;
 	enum peer_role role;
-	/* SHOW: the document that is being read piece by piece */
-	char *show;
-	size_t show_n;
 	TAILQ_ENTRY(peer) next;
 };
 

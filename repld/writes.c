@@ -586,8 +586,11 @@ static void on_commit_loaded(void *arg, int err)
 		commit_intent(job);
 	else
 		commit_other(job);
-	/* The slot is free only now: the next writer finds the decision. */
-	if (ow)
+	/* The slot is free only now: the next writer finds the decision. A worker that lost patience may commit (nothing done)
+	 * before its intent is on disk: on_intent_saved() ends that one. */
+	if (ow && ow->state == WRITE_GRANTING)
+		ow->dropped = true;
+	else if (ow)
 		write_free(ow);
 	keys_release(r, &e);
 }
