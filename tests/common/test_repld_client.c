@@ -54,11 +54,13 @@ static void note(struct fake *f, const char *fmt, ...)
 	size_t n = strlen(f->notes);
 	va_list ap;
 
+	f->n++;
+	if (n + 64 > sizeof(f->notes)) /* with many writes only the count matters */
+		return;
 	va_start(ap, fmt);
 	vsnprintf(f->notes + n, sizeof(f->notes) - n, fmt, ap);
 	va_end(ap);
 	strcat(f->notes, " ");
-	f->n++;
 }
 
 static void note_outcomes(struct fake *f, const struct msg_commit *c)
@@ -293,7 +295,7 @@ Test(repld_client, open_writes_are_announced_to_a_new_repld)
 	to_begun(&y);
 	f.notes[0] = '\0';
 	restart(&f);
-	SPIN(strlen(f.notes) >= 32);
+	SPIN(strlen(f.notes) >= 28);
 	cr_assert_str_eq(f.notes, "ANNOUNCE(1,2) ANNOUNCE(0,0) ", "%s", f.notes);
 	commit(&x);
 	repld_write_abandon(&y.w);
