@@ -22,6 +22,7 @@
 #include "common/board/keys_board.h"
 #include "common/board/sites_board.h"
 #include "common/log.h"
+#include "common/stats.h"
 #include "common/xalloc.h"
 #include "supervisor.h"
 
@@ -307,6 +308,7 @@ int start_boards(struct supervisor *s)
 	const char *run_dir = s->conf->global.run_dir;
 	struct sites_board sites;
 	struct keys_board keys;
+	struct stats *stats;
 	int err = sites_board_open(run_dir, true, &sites);
 
 	if (!err) {
@@ -315,7 +317,9 @@ int start_boards(struct supervisor *s)
 	}
 	if (!err) {
 		keys_board_close(&keys);
-		err = stats_open(run_dir, true, &s->stats);
+		err = stats_open(run_dir, true, &stats);
 	}
+	if (!err)
+		stats_close(&stats);
 	return err ? fail(1, "%s/boards: the boards cannot be made: %s", run_dir, gfs_err_text(err)) : -1;
 }

@@ -27,7 +27,6 @@ void supervisor_sites_changed(struct supervisor *s)
 	const struct site_table *t = registry_table(s->registry);
 
 	log_info("event=sites epoch=%llu sites=%zu", (unsigned long long)t->epoch, t->n);
-	stats_set(s->stats, STAT_SITES_CURRENT, t->n);
 	control_send_tables(s->control);
 }
 
@@ -183,7 +182,6 @@ static int start_children(struct supervisor *s)
 		.arg = s,
 	};
 
-	stats_set(s->stats, STAT_SITES_CURRENT, registry_table(s->registry)->n);
 	s->services = services_create(&env);
 	services_start(s->services);
 	start_done(s);
@@ -215,7 +213,6 @@ static void supervisor_free(struct supervisor *s)
 	if (s->base)
 		event_base_free(s->base);
 	registry_destroy(&s->registry);
-	stats_close(&s->stats);
 	listeners_close(&s->listeners);
 	if (s->conf_fd >= 0)
 		close(s->conf_fd);

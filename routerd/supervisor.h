@@ -7,7 +7,6 @@
 #define GFS_SUPERVISOR_H
 
 #include "common/conf/conf.h"
-#include "common/stats.h"
 #include "control.h"
 #include "listeners.h"
 #include "options.h"
@@ -29,7 +28,6 @@ struct supervisor {
 	struct registry *registry;
 	struct services *services;
 	struct control *control;
-	struct stats *stats;
 	struct event *signals[4];  /* CHLD, TERM, INT, HUP */
 	int64_t started_ms;        /* monotonic */
 	int status_fd;             /* the waiting side of a start in the background, -1: none */
@@ -39,7 +37,7 @@ struct supervisor {
 /* The whole life. Returns the exit code: 0 ended as asked, 1 failed or had to kill, 78 bad configuration. */
 int supervisor_main(const struct options *options);
 
-/* After a change of the registry: new tables for everybody, and the gauge. */
+/* After a change of the registry: new tables for everybody. */
 void supervisor_sites_changed(struct supervisor *s);
 
 #endif
