@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The REST API's front door: authenticates, finds the path in a table, checks the method, decodes the key, and hands on. Keys are
+ * decoded once and never cleaned: "//", "%2F" and "+" mean what they say.
+ */
+#include "config.h"
+
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
+
+#include "common/http/fields.h"
+#include "common/key.h"
+
+#include "ops.h"
+#include "rest.h"
+
+#define QUERY_VALUE_MAX 4096
+
+enum rest_allow {
+	ALLOW_GET = 1,
+	ALLOW_HEAD = 2,
+	ALLOW_PUT = 4,
+	ALLOW_POST = 8,
+	ALLOW_DELETE = 16,
+	ALLOW_ANY = 31,
+};
+
+struct rest_route {
+	const char *path; /* with a slash at its end: everything below, the rest is decoded */
+	unsigned allow;
+	bool open; /* needs no API key */
+	void (*handle)(struct request *req, struct slice rest);
+};
+
+static unsigned method_bit(enum http_method m)
+{
+	switch (m) {
+	case HTTP_M_GET:
+		return ALLOW_GET;
+	case HTTP_M_HEAD:
+		return ALLOW_HEAD;
+	case HTTP_M_PUT:
+		return ALLOW_PUT;
+	case HTTP_M_POST:
+		return ALLOW_POST;
+	case HTTP_M_DELETE:
+		return ALLOW_DELETE;
+	default:
+		return 0;
+	}
+}
+
+/* ---- objects ---- */
+
+/* An unsigned number; false for anything else. */
+static bool parse_limit(struct slice text, uint64_t *out)
+{
+	*out = 0;
+	if (text.n == 0 || text.n > 18)
+		return false;
+	for (size_t i = 0; i < text.n; i++) {
+		if (text.p[i] < '0' || text.p[i] > '9')
+			return false;
+		*out = *out * 10 + (uint64_t)(text.p[i] - '0');
+	}
+	return true;
+}
+
+static void handle_list(struct request *req, struct slice rest)
+{
+	struct strbuf prefix, after, limit;
+	struct op_list_args args = {0};
+	const char *bad = NULL;
+
+	(void)rest;
+	req->op_name = "list";
+	strbuf_init(&prefix, QUERY_VALUE_MAX);
+	strbuf_init(&after, QUERY_VALUE_MAX);
+	strbuf_init(&limit, QUERY_VALUE_MAX);
+	url_query_get(req->head.query, "prefix", &prefix);
+	url_query_get(req->head.query, "start_after", &after);
+	if (url_query_get(req->head.query, "limit", &limit) && !parse_limit(strbuf_slice(&limit), &args.limit))
+		bad = "limit: not a number of 0 or more";
+	else if (strbuf_failed(&prefix) || !utf8_valid(strbuf_slice(&prefix)))
+		bad = "prefix: too long or not UTF-8";
+	else if (strbuf_failed(&after))
+		bad = "start_after: too long";
+	args.prefix = strbuf_slice(&prefix);
+	args.start_after = strbuf_slice(&after);
+	if (bad)
+		response_error(req, GFS_ERR_INVALID, bad);
+	else
+		op_list(req, &args);
+	strbuf_free(&prefix);
+	strbuf_free(&after);
+	strbuf_free(&limit);
+}
+
+static void handle_object(struct request *req, struct slice key)
+{
+	switch (req->head.method) {
+	case HTTP_M_GET:
+		op_get(req, key);
+		break;
+	case HTTP_M_HEAD:
+		op_head(req, key);
+		break;
+	case HTTP_M_PUT:
+		op_put(req, key);
+		break;
+	default:
+		op_delete(req, key);
+		break;
+	}
+}
+
+/* ---- the rest ---- */
+
+static void handle_sites(struct request *req, struct slice rest)
+{
+	(void)rest;
+	if (req->head.method == HTTP_M_POST)
+		rest_sites_add(req);
+	else
+		rest_sites_list(req);
+}
+
+static void handle_site(struct request *req, struct slice name)
+{
+	rest_sites_remove(req, name);
+}
+
+static void handle_replicate(struct request *req, struct slice rest)
+{
+	(void)rest;
+	rest_replicate(req);
+}
+
+static void handle_info(struct request *req, struct slice rest)
+{
+	(void)rest;
+	rest_info(req);
+}
+
+static void handle_healthz(struct request *req, struct slice rest)
+{
+	(void)rest;
+	rest_healthz(req);
+}
+
+static void handle_readyz(struct request *req, struct slice rest)
+{
+	(void)rest;
+	rest_readyz(req);
+}
+
+static void handle_metrics(struct request *req, struct slice rest)
+{
+	(void)rest;
+	if (req->worker->conf->global.metrics_enabled)
+		metrics_handle(req);
+	else
+		response_status_error(req, 404, "global.metrics_enabled is false");
+}
+
+static const struct rest_route routes[] = {
+	{"/api/v1/objects/", ALLOW_GET | ALLOW_HEAD | ALLOW_PUT | ALLOW_DELETE, false, handle_object},
+	{"/api/v1/objects", ALLOW_GET, false, handle_list},
+	{"/api/v1/sites/", ALLOW_DELETE, false, handle_site},
+	{"/api/v1/sites", ALLOW_GET | ALLOW_POST, false, handle_sites},
+	{"/api/v1/replicate", ALLOW_POST, false, handle_replicate},
+	{"/api/v1/info", ALLOW_GET, false, handle_info},
+	{"/healthz", ALLOW_ANY, true, handle_healthz},
+	{"/readyz", ALLOW_ANY, true, handle_readyz},
+	{"/metrics", ALLOW_GET | ALLOW_HEAD, false, handle_metrics},
+};
+
+static const struct rest_route *find_route(struct slice path, struct slice *rest_out)
+{
+	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
+		struct slice p = slice_str(routes[i].path);
+
+		if (p.p[p.n - 1] == '/' ? slice_starts_with(path, p) : slice_eq(path, p)) {
+			*rest_out = slice_of(path.p + p.n, path.n - p.n);
+			return &routes[i];
+		}
+	}
+	return NULL;
+}
+
+static bool is_authorised(const struct request *req)
+{
+	unsigned char given[SHA256_DIGEST_LENGTH], want[SHA256_DIGEST_LENGTH];
+	struct slice key = http_head_get(&req->head, "X-GlobalFS-API-Key");
+
+	if (!req->worker->api_key)
+		return true;
+	if (!key.p)
+		return false;
+	/* Equal lengths, so that the comparison's time tells nothing, not even the length. */
+	SHA256((const unsigned char *)key.p, key.n, given);
+	SHA256((const unsigned char *)req->worker->api_key, strlen(req->worker->api_key), want);
+	return CRYPTO_memcmp(given, want, sizeof(want)) == 0;
+}
+
+static void answer_method(struct request *req, unsigned allow)
+{
+	static const char *const names[] = {"GET", "HEAD", "PUT", "POST", "DELETE"};
+	struct strbuf headers = STRBUF_INIT, json = STRBUF_INIT;
+	bool first = true;
+
+	strbuf_adds(&headers, "Allow: ");
+	for (unsigned i = 0; i < 5; i++) {
+		if (!(allow & 1u << i))
+			continue;
+		strbuf_addf(&headers, "%s%s", first ? "" : ", ", names[i]);
+		first = false;
+	}
+	strbuf_adds(&headers, "\r\n");
+	strbuf_adds(&json, "{\"error\":\"method not allowed\"}\n");
+	response_json(req, 405, strbuf_slice(&headers), strbuf_slice(&json));
+	strbuf_free(&headers);
+	strbuf_free(&json);
+}
+
+void rest_api_handle(struct request *req)
+{
+	struct slice rest;
+	const struct rest_route *route = find_route(req->head.path, &rest);
+	struct strbuf decoded;
+
+	if (!(route && route->open) && !is_authorised(req)) {
+		response_error(req, GFS_ERR_UNAUTHORIZED, NULL);
+		return;
+	}
+	if (!route) {
+		response_status_error(req, 404, "no such path");
+		return;
+	}
+	if (!(route->allow & method_bit(req->head.method))) {
+		answer_method(req, route->allow);
+		return;
+	}
+	strbuf_init(&decoded, 8 * KEY_MAX);
+	if (url_decode(rest, &decoded) || strbuf_failed(&decoded))
+		response_error(req, GFS_ERR_KEY_INVALID, "path is too long or has a broken % escape");
+	else
+		route->handle(req, strbuf_slice(&decoded));
+	strbuf_free(&decoded);
+}
