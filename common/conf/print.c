@@ -533,33 +533,36 @@ static void add_mdoc(struct strbuf *out, const char *text)
 	strbuf_addc(out, '\n');
 }
 
+static const char *short_type(enum setting_type type)
+{
+	switch (type) {
+	case ST_DURATION: return "duration";
+	case ST_SIZE:
+	case ST_SIZE32: return "size";
+	case ST_LIST: return "list of sections";
+	case ST_NONE: return "any value";
+	default: return setting_type_text(type) + (strncmp(setting_type_text(type), "a ", 2) == 0 ? 2 : 0);
+	}
+}
+
 static void print_row_mdoc(struct strbuf *out, const struct setting *s, const char *scope)
 {
 	char lo[32], hi[32];
 
-	strbuf_addf(out, ".It Ic %s%s", scope, s->path);
-	strbuf_addf(out, "\n.Pq %s", s->type == ST_LIST ? "a list of sections" : s->type == ST_NONE ? "any value" :
-	            setting_type_text(s->type));
+	strbuf_addf(out, ".It Ic %s%s\n.Pq %s", scope, s->path, short_type(s->type));
 	if (s->def[0] && s->type != ST_LIST)
-		strbuf_addf(out, "; default\n.Ql %s", s->def);
-	strbuf_adds(out, s->def[0] && s->type != ST_LIST ? " .\n" : "\n");
-	if (s->max != 0 && s->type != ST_DOUBLE && s->max < (int64_t)1 << 53) {
-		if (s->type == ST_DURATION) {
-			conf_format_duration(s->min, lo);
-			conf_format_duration(s->max, hi);
-		} else if (s->type == ST_SIZE || s->type == ST_SIZE32) {
-			conf_format_size((uint64_t)s->min, lo);
-			conf_format_size((uint64_t)s->max, hi);
-		} else {
-			snprintf(lo, sizeof(lo), "%" PRId64, s->min);
-			snprintf(hi, sizeof(hi), "%" PRId64, s->max);
-		}
-		strbuf_addf(out, "From %s to %s.\n", lo, hi);
+		strbuf_addf(out, ", default %s", s->def);
+	if (s->max != 0 && s->type != ST_DOUBLE) {
+		setting_format(s, s->min, lo);
+		setting_format(s, s->max, hi);
+		strbuf_addf(out, ", %s to %s", lo, hi);
 	}
+	strbuf_addc(out, '\n');
 	add_mdoc(out, s->prose);
 	if (s->effect[0]) {
 		strbuf_adds(out, "Without effect: ");
-		add_mdoc(out, s->effect);
+		strbuf_adds(out, s->effect);
+		strbuf_adds(out, ".\n");
 	}
 }
 

@@ -322,7 +322,7 @@ static bool parse_double(struct slice text, double *out)
 	return end == buf + text.n && isfinite(*out);
 }
 
-static void format_bound(const struct setting *s, int64_t value, char buf[32])
+void setting_format(const struct setting *s, int64_t value, char buf[32])
 {
 	if (s->type == ST_DURATION)
 		conf_format_duration(value, buf);
@@ -341,8 +341,8 @@ static bool in_range(const struct setting *s, int64_t value, char *why, size_t c
 		max = s->type == ST_SIZE || s->type == ST_DURATION ? INT64_MAX : INT32_MAX;
 	if (value >= min && value <= max)
 		return true;
-	format_bound(s, min, lo);
-	format_bound(s, max, hi);
+	setting_format(s, min, lo);
+	setting_format(s, max, hi);
 	snprintf(why, cap, "is out of range: %s to %s", lo, hi);
 	return false;
 }

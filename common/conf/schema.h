@@ -46,6 +46,8 @@ const char *const *setting_words(enum setting_type type);
 /* "duration", "list of strings", "path or virtual": what a value of this type looks like. */
 const char *setting_type_text(enum setting_type type);
 
+/* A number of the row's type as people write it: "1h", "64MiB", "5". */
+void setting_format(const struct setting *s, int64_t value, char buf[32]);
 /* Parses text and stores it at base + offset. false: why says what was expected. Not for lists. */
 bool setting_store(const struct setting *s, void *base, struct slice text, char *why, size_t cap) GFS_MUST_USE;
 /* Adds one element to a list setting (STRS, OPS, ROLES). */
