@@ -69,8 +69,9 @@ const char *child_state_name(enum child_state state)
 /* Beside this program when installed, in its own folder of a build tree, else where make install put it. */
 static char *find_program(const struct services *s, const char *name)
 {
+	const char *last = strrchr(s->env.bin_dir, '/');
 	char *beside = xasprintf("%s/%s", s->env.bin_dir, name);
-	char *tree = xasprintf("%s/../%s/%s", s->env.bin_dir, name, name);
+	char *tree = xasprintf("%.*s/%s/%s", last ? (int)(last - s->env.bin_dir) : 0, s->env.bin_dir, name, name);
 	char *installed = xasprintf("%s/%s", GFS_LIBEXECDIR, name);
 	char *found = access(beside, X_OK) == 0 ? beside : access(tree, X_OK) == 0 ? tree : installed;
 

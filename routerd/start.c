@@ -223,11 +223,13 @@ int start_dirs(struct supervisor *s)
 {
 	int code;
 
-	umask(027);
+	/* What lies above them is for everybody, whoever starts us: the suite may run as another user. */
+	umask(022);
 	/* Passable, so that monitoring reaches run_dir/monitor; the sockets in it are closed to others by their own modes. */
 	code = make_dirs(s->conf->global.run_dir, 0751);
 	if (code < 0)
 		code = make_dirs(s->conf->global.state_dir, 0750);
+	umask(027);
 	return code < 0 ? check_alone(s) : code;
 }
 
