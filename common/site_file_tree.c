@@ -13,6 +13,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -152,34 +153,39 @@ static int dir_to_file_locked(struct site_file *sf, int tmp, int at, const char 
 	return e;
 }
 
-/* ---- directories on the way ---- */
+/* ---- an object appears ---- */
 
-/* Opens the directory (at, name); makes it, or converts a file of that name. -1 with errno. */
-static int enter_dir(struct site_file *sf, int root, int at, const char *name)
+struct place {
+	struct site_file *sf;
+	int root;
+	struct file_tmp *tmp;
+	uint64_t old_inode;
+	bool done;
+	/* A file that has to become a directory first: needs the exclusive lock. -1: none. */
+	int file_at;
+	char file_name[NAME_MAX + 1];
+};
+
+/* Opens the directory (at, name), made when missing. -1 with errno; ENOTDIR: a file of that name is noted for conversion. */
+static int enter_dir(struct place *p, int at, const char *name)
 {
-	int fd = open_dir(at, name), e;
+	int fd = open_dir(at, name);
 
-	if (fd >= 0)
-		return fd;
-	if (errno == ENOENT) {
-		if (mkdirat(at, name, 0777) < 0 && errno != EEXIST)
-			return -1;
-		if (fsync(at) < 0)
-			return -1;
-	} else if (errno == ENOTDIR) {
-		e = with_lock(sf, root, at, name, file_to_dir_locked);
-		if (e) {
-			errno = e;
-			return -1;
-		}
-	} else {
-		return -1;
+	if (fd < 0 && errno == ENOTDIR) {
+		p->file_at = dup(at);
+		snprintf(p->file_name, sizeof(p->file_name), "%s", name);
+		errno = ENOTDIR;
 	}
+	if (fd >= 0 || errno != ENOENT)
+		return fd;
+	if ((mkdirat(at, name, 0777) < 0 && errno != EEXIST) || fsync(at) < 0)
+		return -1;
 	return open_dir(at, name);
 }
 
-/* The directory of a path, made when missing. -1 with errno; ENOENT: it vanished again, try again. */
-static int enter_parent(struct site_file *sf, int root, const struct file_name *name)
+/* The directory of a path, made when missing. Under the shared lock: else a directory made here might lie in one that is just being
+ * turned back into a file. -1 with errno; ENOENT: it vanished again, try again. */
+static int enter_parent(struct place *p, const struct file_name *name)
 {
 	size_t n = last_name(name->path, name->path_n), at;
 	char path[FILE_PATH_MAX];
@@ -187,18 +193,18 @@ static int enter_parent(struct site_file *sf, int root, const struct file_name *
 	int fd, next, saved;
 
 	if (n == 0)
-		return open_dir(root, ".");
+		return open_dir(p->root, ".");
 	memcpy(path, name->path, n - 1);
 	path[n - 1] = '\0';
-	fd = open_dir(root, path);
+	fd = open_dir(p->root, path);
 	if (fd >= 0 || (errno != ENOENT && errno != ENOTDIR))
 		return fd;
-	fd = open_dir(root, ".");
+	fd = open_dir(p->root, ".");
 	for (at = 0; fd >= 0 && at < n - 1; at = (size_t)(slash - path) + 1) {
 		slash = strchr(path + at, '/');
 		slash = slash ? slash : path + n - 1;
 		*slash = '\0';
-		next = enter_dir(sf, root, fd, path + at);
+		next = enter_dir(p, fd, path + at);
 		saved = errno;
 		close(fd);
 		errno = saved;
@@ -206,16 +212,6 @@ static int enter_parent(struct site_file *sf, int root, const struct file_name *
 	}
 	return fd;
 }
-
-/* ---- an object appears ---- */
-
-struct place {
-	struct site_file *sf;
-	int root, lock;
-	struct file_tmp *tmp;
-	uint64_t old_inode;
-	bool done;
-};
 
 /* A name in tmp for what has none yet. */
 static int name_tmp(struct place *p, int tmp_dir)
@@ -267,6 +263,7 @@ static int place_at(struct place *p, int dir, const char *name)
 {
 	struct stat st;
 
+	p->old_inode = 0;
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? link_new(p, dir, name) : errno;
 	if (!S_ISREG(st.st_mode))
@@ -294,28 +291,36 @@ static int place_locked(struct place *p, int dir, const char *name, int *changed
 	return e;
 }
 
+/* Under the shared lock, with the directory of the path. */
+static int place_in(struct place *p, int dir, const struct file_name *name, int *changed_out, struct file_err *err)
+{
+	/* The last look at the marker, just before the step. */
+	if (file_root_check(p->sf, p->root, err))
+		return ECANCELED;
+	return place_locked(p, dir, name->path + last_name(name->path, name->path_n), changed_out);
+}
+
 static int place_once(struct place *p, const struct file_name *name, struct file_err *err)
 {
-	int dir, changed = -1, e;
+	int lock = file_lock(p->root, LOCK_SH), dir, changed = -1, e;
 
-	dir = enter_parent(p->sf, p->root, name);
-	if (dir < 0)
+	if (lock < 0)
 		return errno;
-	p->lock = file_lock(p->root, LOCK_SH);
-	if (p->lock < 0) {
-		e = errno;
-		close(dir);
-		return e;
+	p->file_at = -1;
+	dir = enter_parent(p, name);
+	e = dir < 0 ? errno : place_in(p, dir, name, &changed, err);
+	close(lock);
+	if (p->file_at >= 0) {
+		e = with_lock(p->sf, p->root, p->file_at, p->file_name, file_to_dir_locked);
+		close(p->file_at);
+		e = e ? e : ENOENT;
 	}
-	/* The last look at the marker, just before the step. */
-	e = file_root_check(p->sf, p->root, err) ? ECANCELED :
-	    place_locked(p, dir, name->path + last_name(name->path, name->path_n), &changed);
-	close(p->lock);
 	if (e == 0 && fsync(changed) < 0)
 		e = errno;
 	if (changed >= 0 && changed != dir)
 		close(changed);
-	close(dir);
+	if (dir >= 0)
+		close(dir);
 	return e;
 }
 
@@ -427,17 +432,20 @@ int file_tree_remove(struct site_file *sf, int root, const struct file_name *nam
 
 	*inode_out = 0;
 	*done_out = false;
+	lock = file_lock(root, LOCK_SH);
+	if (lock < 0)
+		return file_fail_errno(err, errno, "lock");
 	dir = open_parent(root, name, path);
-	if (dir < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EXDEV))
-		return file_root_check(sf, root, err);
-	lock = dir < 0 ? -1 : file_lock(root, LOCK_SH);
-	if (lock < 0) {
-		e = errno;
+	e = dir < 0 ? errno : 0;
+	if (dir < 0 || file_root_check(sf, root, err)) {
+		close(lock);
 		if (dir >= 0)
 			close(dir);
-		return file_fail_errno(err, e, "removing");
+		if (e == ENOENT || e == ENOTDIR || e == ELOOP || e == EXDEV)
+			return file_root_check(sf, root, err);
+		return err->err ? err->err : file_fail_errno(err, e, "removing");
 	}
-	e = file_root_check(sf, root, err) ? ECANCELED : remove_locked(dir, name->path + base, inode_out, done_out, &changed);
+	e = remove_locked(dir, name->path + base, inode_out, done_out, &changed);
 	close(lock);
 	if (e == 0 && changed >= 0 && fsync(changed) < 0)
 		e = errno;

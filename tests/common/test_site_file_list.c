@@ -358,8 +358,7 @@ Test(site_file_list, concurrent_puts_and_deletes_below_one_prefix)
 		cr_assert(slice_eq_str(slice_of(s.body, s.body_n), lanes[i].key));
 		cr_assert(s.info.gen_tagged);
 	}
-	cmd = xasprintf("test -z \"$(ls -A %s/.globalfs/tmp)\" && test $(find %s/.globalfs/meta -type f | wc -l) = %d", s.dir, s.dir,
-	                LANES);
+	cmd = xasprintf("cd %s/.globalfs && test -z \"$(ls -A tmp)\" && test $(find meta -type f | wc -l) = %d", s.dir, LANES);
 	cr_assert_eq(system(cmd), 0, "something was left behind");
 	free(cmd);
 }
