@@ -102,7 +102,8 @@ static int64_t input_size(int fd)
 /* The request's headers from the options; freed by the caller. false after an error was told. */
 static bool put_headers(struct ctl *ctl, char *headers[PUT_HEADERS_MAX + 1])
 {
-	static const char *const plain[][2] = {{"content-type", "Content-Type"}, {"if-match", "If-Match"}, {"if-none-match", "If-None-Match"}};
+	static const char *const plain[][2] = {{"content-type", "Content-Type"}, {"if-match", "If-Match"},
+	                                       {"if-none-match", "If-None-Match"}};
 	size_t n = 0;
 
 	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++) {
@@ -383,6 +384,7 @@ int run_object_list(struct ctl *ctl)
 	uint64_t limit, left;
 	bool warned = false, begun = false;
 	json_t *page;
+	size_t n;
 	int code = EXIT_OK;
 
 	if (!parse_limit(args_get(ctl->args, "limit"), &limit)) {
@@ -400,7 +402,8 @@ int run_object_list(struct ctl *ctl)
 			ctl->out->objects_begin(&list);
 		begun = true;
 		ctl->out->objects_page(&list, json_object_get(page, "objects"));
-		left -= json_array_size(json_object_get(page, "objects")) < left ? json_array_size(json_object_get(page, "objects")) : left;
+		n = json_array_size(json_object_get(page, "objects"));
+		left -= n < left ? n : left;
 		if (!warned && json_array_size(json_object_get(page, "partial")) > 0) {
 			warn_partial(page);
 			warned = true;

@@ -38,81 +38,93 @@ static char *run_dir(struct ctl *ctl)
 	return dir;
 }
 
-/* One piece. 0, an error told already (text in why), or GFS_ERR_CONNECT. */
-static int ask(const char *dir, const char *daemon, const char *topic, struct strbuf *document, bool *more, char *why, size_t cap)
+/* What is asked, and what came so far. */
+struct view {
+	const char *dir, *daemon, *topic;
+	struct strbuf document;
+	bool more;
+	char why[512];
+};
+
+/* One piece. 0, or an error with a sentence in why. */
+static int ask(struct view *v)
 {
-	struct msg m = {.type = MSG_SHOW, .show = {.what = slice_str(topic), .offset = document->n}}, reply;
+	struct msg m = {.type = MSG_SHOW, .show = {.what = slice_str(v->topic), .offset = v->document.n}}, reply;
 	struct strbuf frame = STRBUF_INIT;
 	int err;
 
 	memset(&reply, 0, sizeof(reply));
-	*more = false;
-	err = link_ask(dir, daemon, &m, ASK_MS, &reply, &frame);
+	v->more = false;
+	err = link_ask(v->dir, v->daemon, &m, ASK_MS, &reply, &frame);
 	if (err == 0 && reply.type == MSG_SHOWN) {
-		strbuf_add_slice(document, reply.shown.json);
-		*more = reply.shown.more && reply.shown.json.n > 0;
+		strbuf_add_slice(&v->document, reply.shown.json);
+		v->more = reply.shown.more && reply.shown.json.n > 0;
+		if (strbuf_failed(&v->document)) {
+			snprintf(v->why, sizeof(v->why), "its answer is too long");
+			err = GFS_ERR_TOO_LARGE;
+		}
 	} else if (err == 0) {
-		snprintf(why, cap, "answered with %s", msg_name(reply.type));
+		snprintf(v->why, sizeof(v->why), "answered with %s", msg_name(reply.type));
 		err = GFS_ERR_PROTOCOL;
 	} else if (reply.type == MSG_ERROR && reply.error.has_text) {
-		snprintf(why, cap, "%.*s", (int)reply.error.text.n, reply.error.text.p);
+		snprintf(v->why, sizeof(v->why), "%.*s", (int)(reply.error.text.n < 400 ? reply.error.text.n : 400), reply.error.text.p);
 	} else {
-		snprintf(why, cap, "%s", gfs_err_text(err));
+		snprintf(v->why, sizeof(v->why), "%s", gfs_err_text(err));
 	}
 	msg_free(&reply);
 	strbuf_free(&frame);
 	return err;
 }
 
-static int print_document(struct ctl *ctl, const struct strbuf *document, const char *daemon)
+static int print_document(struct ctl *ctl, const struct view *v)
 {
 	json_error_t why;
-	json_t *v = json_loadb(document->n ? document->p : "", document->n, JSON_DECODE_ANY, &why);
+	json_t *json = json_loadb(v->document.n ? v->document.p : "", v->document.n, JSON_DECODE_ANY, &why);
 
-	if (!v) {
-		ctl_error("%s: its answer is not JSON: %s", daemon, why.text);
+	if (!json) {
+		ctl_error("%s: its answer is not JSON: %s", v->daemon, why.text);
 		return EXIT_FAILED;
 	}
-	ctl->out->document(v);
-	json_decref(v);
+	ctl->out->document(json);
+	json_decref(json);
 	return EXIT_OK;
+}
+
+static int show_failed(const struct view *v, int err)
+{
+	if (err == GFS_ERR_CONNECT)
+		ctl_error("%s: not running, or its socket is not ours to use: %s/%s.sock", v->daemon, v->dir, v->daemon);
+	else
+		ctl_error("%s: %s", v->daemon, v->why);
+	if (err == GFS_ERR_TIMEOUT || err == GFS_ERR_CONNECT || err == GFS_ERR_UNAVAILABLE)
+		return EXIT_UNREACHABLE;
+	return gfs_err_exit(err);
 }
 
 static int show(struct ctl *ctl, const char *daemon)
 {
-	const char *topic = ctl->args->n_operands ? ctl->args->operands[0] : "";
-	char *dir = run_dir(ctl), *monitor, why[512] = "";
-	struct strbuf document;
-	bool more = true;
+	struct view v = {.daemon = daemon, .topic = ctl->args->n_operands ? ctl->args->operands[0] : ""};
+	char *dir = run_dir(ctl), *monitor;
 	int err, code;
 
 	if (!dir)
 		return EXIT_FAILED;
-	strbuf_init(&document, DOCUMENT_MAX);
-	err = ask(dir, daemon, topic, &document, &more, why, sizeof(why));
+	monitor = xasprintf("%s/monitor", dir);
+	strbuf_init(&v.document, DOCUMENT_MAX);
+	v.dir = dir;
+	err = ask(&v);
 	if (err == GFS_ERR_CONNECT || err == GFS_ERR_FORBIDDEN) {
-		monitor = xasprintf("%s/monitor", dir);
-		if (ask(monitor, daemon, topic, &document, &more, why, sizeof(why)) == 0) {
-			free(dir);
-			dir = monitor;
+		v.dir = monitor;
+		if (ask(&v) == 0)
 			err = 0;
-		} else {
-			free(monitor);
-		}
+		else
+			v.dir = dir;
 	}
-	while (!err && more)
-		err = ask(dir, daemon, topic, &document, &more, why, sizeof(why));
-	if (!err && strbuf_failed(&document)) {
-		snprintf(why, sizeof(why), "its answer is too long");
-		err = GFS_ERR_TOO_LARGE;
-	}
-	if (err == GFS_ERR_CONNECT)
-		ctl_error("%s: not running, or its socket is not ours to use: %s/%s.sock", daemon, dir, daemon);
-	else if (err)
-		ctl_error("%s: %s", daemon, why);
-	code = err ? (err == GFS_ERR_CONNECT || err == GFS_ERR_TIMEOUT || err == GFS_ERR_UNAVAILABLE ? EXIT_UNREACHABLE : gfs_err_exit(err))
-	           : print_document(ctl, &document, daemon);
-	strbuf_free(&document);
+	while (!err && v.more)
+		err = ask(&v);
+	code = err ? show_failed(&v, err) : print_document(ctl, &v);
+	strbuf_free(&v.document);
+	free(monitor);
 	free(dir);
 	return code;
 }

@@ -50,6 +50,7 @@ int run_site_add(struct ctl *ctl)
 {
 	const char *name = ctl_require(ctl, "name"), *uri = name ? ctl_require(ctl, "uri") : NULL;
 	const char *role = args_get(ctl->args, "role");
+	struct http_request req = {.method = "POST", .path = SITES_PATH};
 	struct site_conf site;
 	enum site_role parsed;
 	json_t *body, *answer = NULL;
@@ -69,7 +70,8 @@ int run_site_add(struct ctl *ctl)
 		body = site_body(&site, name, role, uri);
 		dumped = json_dumps(body, JSON_COMPACT);
 		what = xasprintf("site %s", name);
-		code = ctl_call(ctl, &(struct http_request){.method = "POST", .path = SITES_PATH, .body = slice_str(dumped)}, what, &answer);
+		req.body = slice_str(dumped);
+		code = ctl_call(ctl, &req, what, &answer);
 		if (code == EXIT_OK)
 			ctl->out->site_added(answer ? answer : body);
 		free(what);

@@ -80,7 +80,8 @@ static void completion_bash(struct strbuf *out)
 	add_option_cases(out);
 	strbuf_adds(out, "\t*) options=\"");
 	add_options(out, CMD_global);
-	strbuf_adds(out, "\";;\n\tesac\n\tif [[ $cur == -* ]]; then COMPREPLY=($(compgen -W \"$options\" -- \"$cur\")); return; fi\n"
+	strbuf_adds(out, "\";;\n\tesac\n\tif [[ $cur == -* ]]; then\n"
+	            "\t\tCOMPREPLY=($(compgen -W \"$options\" -- \"$cur\"))\n\t\treturn\n\tfi\n"
 	            "\tcase $COMP_CWORD in\n\t1) words=\"");
 	each_first(out, emit_word);
 	strbuf_adds(out, "\";;\n\t2) case ${COMP_WORDS[1]} in\n");
@@ -100,7 +101,8 @@ static void completion_zsh(struct strbuf *out)
 	strbuf_adds(out, "\";;\n\tesac\n\tif [[ $PREFIX == -* ]]; then compadd -- ${=options}; return; fi\n"
 	            "\tif (( CURRENT == 2 )); then compadd -- ");
 	each_first(out, emit_word);
-	strbuf_adds(out, "; return; fi\n\tif (( CURRENT == 3 )); then\n\tlocal words=\"$words_2\" first=${line%% *}\n\tcase $first in\n");
+	strbuf_adds(out, "; return; fi\n\tif (( CURRENT == 3 )); then\n"
+	            "\tlocal words=\"$words_2\" first=${line%% *}\n\tcase $first in\n");
 	each_first(out, emit_second_case);
 	strbuf_adds(out, "\tcompletion) words=\"bash zsh fish powershell\";;\n\tesac\n"
 	            "\t[[ -n $words ]] && { compadd -- ${=words}; return; }\n\tfi\n\t_files\n}\ncompdef _gfsctl gfsctl\n");
@@ -152,7 +154,8 @@ static void completion_fish(struct strbuf *out)
 
 		if (!*second)
 			continue;
-		strbuf_addf(out, "complete -c gfsctl -f -n '__fish_seen_subcommand_from %.*s' -a %s -d ", (int)first_len(words), words, second);
+		strbuf_addf(out, "complete -c gfsctl -f -n '__fish_seen_subcommand_from %.*s' -a %s -d ", (int)first_len(words),
+		            words, second);
 		fish_quoted(out, commands[c].prose);
 		strbuf_addc(out, '\n');
 	}
@@ -221,7 +224,8 @@ int args_completion(const char *shell, struct strbuf *out)
 	static const struct {
 		const char *shell;
 		void (*print)(struct strbuf *out);
-	} shells[] = {{"bash", completion_bash}, {"zsh", completion_zsh}, {"fish", completion_fish}, {"powershell", completion_powershell}};
+	} shells[] = {{"bash", completion_bash}, {"zsh", completion_zsh}, {"fish", completion_fish},
+	              {"powershell", completion_powershell}};
 
 	for (size_t i = 0; i < sizeof(shells) / sizeof(shells[0]); i++)
 		if (strcmp(shells[i].shell, shell) == 0) {

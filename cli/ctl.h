@@ -28,8 +28,8 @@ struct ctl {
 void ctl_error(const char *fmt, ...) GFS_PRINTF(1, 2);
 /* The client, opened at first use; NULL after a usage error that was told (exit 2). */
 struct http *ctl_http(struct ctl *ctl);
-/* Sends a small request and parses the JSON answer. Returns EXIT_OK with *json_out (owned; NULL for an empty body), or the exit code
- * after the error was told, with what ("site 'a'") in it. json_out may be NULL. */
+/* Sends a small request and parses the JSON answer. Returns EXIT_OK with *json_out (owned; NULL for an empty body), or the
+ * exit code after the error was told, with what ("site a") in it. json_out may be NULL. */
 int ctl_call(struct ctl *ctl, const struct http_request *req, const char *what, json_t **json_out);
 /* Tells why a call failed (err of http_send, or 0 and the answer's status); returns the exit code. */
 int ctl_call_failed(struct ctl *ctl, int err, const struct http_answer *answer, const char *what);

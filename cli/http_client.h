@@ -46,8 +46,8 @@ int http_open(const char *base, const char *api_key, struct http **out, char *wh
 void http_close(struct http **h);
 const char *http_base(const struct http *h);
 
-/* 0 when a whole answer came, whatever its status. GFS_ERR_CONNECT: nothing was reached; GFS_ERR_TIMEOUT; GFS_ERR_IO: the connection
- * was lost in the middle; GFS_ERR_CANCELLED: a callback gave up. http_why() has the sentence. answer is freed by the caller always. */
+/* 0 when a whole answer came, whatever its status. GFS_ERR_CONNECT: nothing was reached; GFS_ERR_IO: the connection was lost in
+ * the middle; GFS_ERR_CANCELLED: a callback gave up. http_why() has the sentence. The caller frees answer in every case. */
 int http_send(struct http *h, const struct http_request *req, struct http_answer *answer) GFS_MUST_USE;
 const char *http_why(const struct http *h);
 void http_answer_free(struct http_answer *answer);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How answers are shown: two tables of functions, text and JSON, chosen once by --json. Commands hand over JSON values (borrowed) and
- * do not know which one it is.
+ * How answers are shown: two tables of functions, text and JSON, chosen once by --json. Commands hand over JSON values
+ * (borrowed) and do not know which one it is.
  */
 #ifndef GFSCTL_OUTPUT_H
 #define GFSCTL_OUTPUT_H

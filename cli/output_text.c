@@ -368,7 +368,7 @@ static void print_value(const json_t *v, int indent)
 			print_value(item, indent);
 	} else if (json_is_object(v)) {
 		json_object_foreach((json_t *)(uintptr_t)v, name, item) {
-			bool nested = (json_is_object(item) && json_object_size(item) > 0) || (json_is_array(item) && json_array_size(item) > 0);
+			bool nested = json_object_size(item) > 0 || json_array_size(item) > 0; /* 0 for other kinds */
 
 			text = nested ? NULL : scalar(item);
 			printf("%*s%s:%s%s\n", indent, "", name, text ? " " : "", text ? text : "");

@@ -489,8 +489,10 @@ void conf_print_template(struct strbuf *out)
 		unsigned depth;
 
 		if (s->type == ST_LIST) {
-			const char *text = strcmp(s->path, "sites") == 0 ? template_sites : strcmp(s->path, "policy.rules") == 0 ? template_policy : "";
+			const char *text = strcmp(s->path, "sites") == 0 ? template_sites : "";
 
+			if (strcmp(s->path, "policy.rules") == 0)
+				text = template_policy;
 			strbuf_addf(out, "%s%s", *text ? "\n" : "", text);
 			continue;
 		}

@@ -348,7 +348,8 @@ static bool is_base_url(const char *url)
 
 static const char *check_endpoint(const struct site_conf *site)
 {
-	return !is_set(site->s3_endpoint) || is_base_url(site->s3_endpoint) ? NULL : "must be http://HOST[:PORT] or https://HOST[:PORT]";
+	return !is_set(site->s3_endpoint) || is_base_url(site->s3_endpoint) ? NULL
+	       : "must be http://HOST[:PORT] or https://HOST[:PORT]";
 }
 
 static bool is_printable(const char *s)

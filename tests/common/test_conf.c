@@ -34,7 +34,8 @@ Test(conf, sizes)
 		uint64_t bytes;
 	} good[] = {{"0", 0}, {"65536", 65536}, {"64MiB", 64 << 20}, {"1GB", 1000000000}, {"1.5GiB", 3ull << 29}, {"5TiB", 5ull << 40},
 	            {"4k", 4096}, {"10 MB", 10000000}, {"7B", 7}};
-	static const char *const bad[] = {"", "MiB", "-1", "1.5", "1.0000001KiB", "1 bananas", "16EiB", "9223372036854775808", "8388608PiB", "1e3"};
+	static const char *const bad[] = {"", "MiB", "-1", "1.5", "1.0000001KiB", "1 bananas", "16EiB", "9223372036854775808",
+	                                  "8388608PiB", "1e3"};
 	uint64_t bytes;
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
