@@ -23,7 +23,8 @@
 #include "common/xalloc.h"
 #include "conn_impl.h"
 
-#define LINGER_MS 5000
+#define LINGER_MS 30000          /* at most */
+#define LINGER_QUIET_MS 5000     /* without a byte from the client */
 #define LINGER_DRAINING_MS 1000
 #define TICK_MIN_MS 10
 #define TICK_MAX_MS 1000
@@ -113,6 +114,10 @@ static bool step_busy(struct conn *c)
 	if (c->broken)
 		return true;
 	if (c->reply.drain_wanted && c->out_bytes <= CONN_OUT_LOW && !c->reply.ended) {
+		if (c->turn_left == 0) {
+			conn_later(c);
+			return false;
+		}
 		c->reply.drain_wanted = false;
 		if (c->req->on_drain)
 			c->req->on_drain(c->req);
@@ -150,7 +155,7 @@ static int64_t state_ms(const struct conn *c, enum conn_state state)
 	case CONN_DISCARD:
 		return conf->limits.header_timeout_ms;
 	case CONN_LINGER:
-		return c->list->w->draining ? LINGER_DRAINING_MS : LINGER_MS;
+		return c->list->w->draining ? LINGER_DRAINING_MS : LINGER_QUIET_MS;
 	default:
 		return 0;
 	}
@@ -166,13 +171,23 @@ void conn_set_state(struct conn *c, enum conn_state state)
 		log_debug("event=conn peer=%s old=%s new=%s", c->peer, steps[c->state].name, steps[state].name);
 	c->state = state;
 	c->deadline_ms = ms ? clock_mono_ms() + ms : INT64_MAX;
-	if (state == CONN_LINGER)
+	if (state == CONN_LINGER) {
 		shutdown(c->fd, SHUT_WR);
+		c->linger_end_ms = c->deadline_ms + LINGER_MS - LINGER_QUIET_MS;
+	}
 	if (state == CONN_BUSY) {
 		c->rate_bytes = 0;
 		c->rate_wait_ms = 0;
 		c->was_waiting = false;
 	}
+}
+
+void conn_linger_on(struct conn *c)
+{
+	int64_t until_ms = clock_mono_ms() + LINGER_QUIET_MS;
+
+	if (!c->list->w->draining)
+		c->deadline_ms = until_ms < c->linger_end_ms ? until_ms : c->linger_end_ms;
 }
 
 /* ---- driving ---- */
@@ -211,6 +226,7 @@ void conn_run(struct conn *c)
 	if (c->running)
 		return;
 	c->running = true;
+	c->turn_left = CONN_TURN_BYTES;
 	while (steps[c->state].step(c))
 		;
 	c->running = false;
@@ -259,7 +275,6 @@ static void on_read(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	c->readable = true;
-	c->turn_left = CONN_TURN_BYTES;
 	if (c->state == CONN_BUSY && !c->body.cb)
 		conn_read_ahead(c);
 	conn_run(c);
@@ -272,7 +287,6 @@ static void on_write(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	c->wr_blocked = false;
-	c->turn_left = CONN_TURN_BYTES;
 	conn_run(c);
 }
 
@@ -282,7 +296,6 @@ static void on_later(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	c->turn_left = CONN_TURN_BYTES;
 	conn_run(c);
 }
 

@@ -103,6 +103,7 @@ struct conn {
 	size_t out_bytes;
 	struct conn_file file;
 	int64_t deadline_ms; /* of the state; INT64_MAX: none */
+	int64_t linger_end_ms;
 	uint64_t rate_bytes; /* moved in the current window of limits.stall_timeout */
 	int64_t rate_wait_ms;
 	char peer[CONN_PEER_MAX];
@@ -113,6 +114,7 @@ void conn_run(struct conn *c); /* c may be gone when it returns */
 void conn_set_state(struct conn *c, enum conn_state state);
 void conn_later(struct conn *c); /* conn_run() from the loop */
 void conn_arm(struct conn *c);
+void conn_linger_on(struct conn *c); /* the client is still sending */
 
 /* conn_in.c: steps return true when the state's step is to run again */
 bool conn_step_head(struct conn *c);

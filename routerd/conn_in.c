@@ -296,7 +296,8 @@ bool conn_step_linger(struct conn *c)
 
 	block_put(&c->list->blocks, &c->in);
 	while (c->readable && c->turn_left > 0 && !c->peer_eof && !c->broken)
-		conn_recv(c, &iov, 1);
+		if (conn_recv(c, &iov, 1) > 0)
+			conn_linger_on(c);
 	if (c->peer_eof || c->broken)
 		conn_set_state(c, CONN_CLOSED);
 	return c->state == CONN_CLOSED;

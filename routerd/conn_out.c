@@ -108,6 +108,7 @@ static size_t out_sendmsg(struct conn *c, struct iovec *iov, int n_iov, size_t t
 	}
 	c->wr_blocked = (size_t)n < total;
 	c->rate_bytes += (size_t)n;
+	c->turn_left -= (size_t)n < c->turn_left ? (size_t)n : c->turn_left;
 	return (size_t)n;
 }
 
@@ -173,7 +174,6 @@ static void readahead_done(void *arg)
 	if (!c)
 		return;
 	c->file.job = NULL;
-	c->turn_left = CONN_TURN_BYTES;
 	conn_run(c);
 }
 

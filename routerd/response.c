@@ -63,7 +63,7 @@ static bool may_keep_alive(const struct request *req)
 	const struct conn *c = req->conn;
 	const struct conn_body *b = &c->body;
 
-	if (!req->head.keep_alive || req->worker->draining || b->err || c->peer_eof)
+	if (!req->head.keep_alive || req->worker->draining || b->err || (c->peer_eof && block_used(c->in) == 0))
 		return false;
 	return b->ended || (!b->chunked && !b->need_continue && b->left <= CONN_DISCARD_MAX);
 }
@@ -135,7 +135,13 @@ bool response_write(struct request *req, const void *p, size_t n)
 	gfs_assert(req->responded && !r->ended && c->file.fd < 0);
 	if (n == 0 || r->no_body)
 		return true;
-	gfs_assert(!r->has_length || n <= r->left);
+	if (r->has_length && n > r->left) {
+		/* a site's fault at worst, and no reason to end the process: this client must see that something is wrong */
+		log_error("event=long-response request_id=%s over=%" PRIu64, req->id, n - r->left);
+		c->broken = true;
+		conn_later(c);
+		return false;
+	}
 	r->left -= r->has_length ? n : 0;
 	if (r->chunked)
 		iov[n_iov++] = (struct iovec){.iov_base = size, .iov_len = (size_t)snprintf(size, sizeof(size), "%zx\r\n", n)};

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -759,6 +760,81 @@ Test(conn, a_file_that_shrank_cuts_the_connection)
 	await(NULL);
 	cr_assert_eq(strlen(body()), 100);
 	cr_assert_eq(world.aborts, 0, "the handler had ended it");
+}
+
+/* ---- many ---- */
+
+#if !defined(__SANITIZE_ADDRESS__)
+Test(conn, an_idle_connection_costs_little)
+{
+	enum { N = 90 };
+	int fds[N];
+	char buf[1024];
+	size_t before;
+
+	dial();
+	say("GET /x HTTP/1.1\r\n" H "\r\n");
+	await("\r\n\r\n");
+	before = mallinfo2().uordblks;
+	for (int i = 0; i < N; i++) {
+		fds[i] = socket(AF_INET, SOCK_STREAM, 0);
+		cr_assert_eq(connect(fds[i], (struct sockaddr *)&world.addr, sizeof(world.addr)), 0);
+		cr_assert_gt(send(fds[i], "GET /x HTTP/1.1\r\n" H "\r\n", 28, 0), 0);
+		turn();
+	}
+	await_until(world.requests == N + 1);
+	for (int i = 0; i < N; i++)
+		cr_assert_gt(recv(fds[i], buf, sizeof(buf), 0), 0);
+	cr_assert_lt((mallinfo2().uordblks - before) / N, 4096);
+	for (int i = 0; i < N; i++)
+		close(fds[i]);
+}
+#endif
+
+Test(conn, a_greedy_client_does_not_starve_the_others)
+{
+	int greedy = socket(AF_INET, SOCK_STREAM, 0), turns = 0;
+	const int big = 64 << 20;
+	char *buf = malloc(1 << 20);
+
+	setsockopt(greedy, SOL_SOCKET, SO_RCVBUF, &big, sizeof(big));
+	cr_assert_eq(connect(greedy, (struct sockaddr *)&world.addr, sizeof(world.addr)), 0);
+	cr_assert_gt(send(greedy, "GET /len/500000000 HTTP/1.1\r\n" H "\r\n", 40, 0), 0);
+	await_until(world.requests == 1);
+	dial();
+	cr_assert_gt(send(world.fd, "GET /x HTTP/1.1\r\n" H "\r\n", 28, 0), 0);
+	for (; !sip() && turns < 10; turns++) {
+		turn();
+		while (recv(greedy, buf, 1 << 20, MSG_DONTWAIT) > 0)
+			;
+	}
+	cr_assert_lt(turns, 10);
+	close(greedy);
+	free(buf);
+}
+
+Test(conn, requests_sent_before_the_client_shut_its_side_are_all_answered)
+{
+	dial();
+	say("GET /x HTTP/1.1\r\n" H "\r\nGET /x HTTP/1.1\r\n" H "\r\nGET /x HTTP/1.1\r\n" H "X-Request-ID: last\r\n\r\nGET /half");
+	shutdown(world.fd, SHUT_WR);
+	await(NULL);
+	cr_assert_eq(count_text("HTTP/1.1 200"), 3);
+}
+
+Test(conn, a_body_longer_than_promised_cuts_the_connection)
+{
+	struct request *req;
+
+	dial();
+	say("GET /hold HTTP/1.1\r\n" H "\r\n");
+	await_until(world.held);
+	req = world.held;
+	response_start(req, 200, (struct slice){NULL, 0}, 4);
+	cr_assert(response_write(req, "abc", 3));
+	cr_assert_not(response_write(req, "de", 2));
+	await(NULL);
+	cr_assert_eq(world.aborts, 1);
 }
 
 /* ---- the end ---- */
