@@ -153,7 +153,7 @@ static int dir_grow(struct file_dir *d, size_t len)
 		d->v = p;
 		d->cap = d->cap ? d->cap * 2 : 64;
 	}
-	if (d->names_cap - d->names_n < len) {
+	if (!d->names || d->names_cap - d->names_n < len) {
 		p = realloc(d->names, d->names_cap * 2 + len + 1024);
 		if (!p)
 			return ENOMEM;

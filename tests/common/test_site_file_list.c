@@ -236,6 +236,8 @@ Test(site_file_list, begins_and_ends_where_asked)
 	check_list(&m, "a", "a-/x", 1000);
 	check_list(&m, "zzz", "", 1000);
 	check_list(&m, "a/", "b", 1000);
+	for (i = 0; i < m.n; i++)
+		free(m.keys[i]);
 }
 
 /* More names than a snapshot keeps in one window need not be tried here: a window is megabytes. Pages of a large directory. */
