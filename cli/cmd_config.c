@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/conf/conf.h"
+#include "common/sites.h"
 #include "common/xalloc.h"
 
 static int write_new(const char *path, const struct strbuf *text, bool force)
@@ -107,19 +108,92 @@ int run_config_validate(struct ctl *ctl)
 	return code;
 }
 
+/* ---- what was changed while the suite ran: the registry overrides the file ---- */
+
+/* {"file": path, "added": [{name, role, uri}], "removed": [name]}, or NULL when nothing differs. Returns owned. */
+static json_t *registry_changes(const struct conf *conf)
+{
+	char *path = xasprintf("%s/sites", conf->global.state_dir);
+	json_t *changes = NULL, *added = json_array(), *removed, *root = json_load_file(path, 0, NULL);
+	struct site_table *table = NULL;
+	struct strbuf uri = STRBUF_INIT;
+
+	if (site_table_from_file(path, &table) == 0) {
+		for (size_t i = 0; i < table->n; i++) {
+			const struct site_conf *site = &table->v[i];
+
+			if (!site->runtime)
+				continue;
+			strbuf_reset(&uri);
+			site_conf_uri(site, &uri);
+			json_array_append_new(added, json_pack("{s:s, s:s, s:s}", "name", site->name, "role", site_role_name(site->role), "uri",
+			                                       strbuf_str(&uri)));
+		}
+	}
+	removed = json_object_get(root, "removed");
+	if (json_array_size(added) > 0 || json_array_size(removed) > 0)
+		changes = json_pack("{s:s, s:O, s:o}", "file", path, "added", added, "removed",
+		                    json_is_array(removed) ? json_incref(removed) : json_array());
+	site_table_destroy(&table);
+	strbuf_free(&uri);
+	json_decref(added);
+	json_decref(root);
+	free(path);
+	return changes;
+}
+
+static void print_changes(const json_t *changes, struct strbuf *out)
+{
+	const char *file = json_string_value(json_object_get(changes, "file"));
+	const json_t *item;
+	size_t i;
+
+	if (!changes)
+		return;
+	json_array_foreach(json_object_get(changes, "added"), i, item)
+		strbuf_addf(out, "# %s: site %s (%s, %s) was added at run time\n", file, json_string_value(json_object_get(item, "name")),
+		            json_string_value(json_object_get(item, "role")), json_string_value(json_object_get(item, "uri")));
+	json_array_foreach(json_object_get(changes, "removed"), i, item)
+		if (json_is_string(item))
+			strbuf_addf(out, "# %s: site %s of the configuration was removed at run time\n", file, json_string_value(item));
+}
+
+static void show_json(const struct conf *conf, json_t *changes)
+{
+	struct strbuf text = STRBUF_INIT;
+	json_t *root;
+
+	conf_print_json(conf, &text);
+	root = changes ? json_loadb(strbuf_str(&text), text.n, 0, NULL) : NULL;
+	if (root) {
+		json_object_set(root, "registry", changes);
+		json_dumpf(root, stdout, JSON_INDENT(2));
+		putchar('\n');
+		json_decref(root);
+	} else {
+		fputs(strbuf_str(&text), stdout);
+	}
+	strbuf_free(&text);
+}
+
 int run_config_show(struct ctl *ctl)
 {
 	struct strbuf text = STRBUF_INIT;
+	json_t *changes;
 	int code;
 	struct conf *conf = load(ctl, &code);
 
-	if (conf) {
-		if (args_has(ctl->args, "json"))
-			conf_print_json(conf, &text);
-		else
-			conf_print_yaml(conf, true, &text);
+	if (!conf)
+		return code;
+	changes = registry_changes(conf);
+	if (args_has(ctl->args, "json")) {
+		show_json(conf, changes);
+	} else {
+		conf_print_yaml(conf, true, &text);
+		print_changes(changes, &text);
 		fputs(strbuf_str(&text), stdout);
 	}
+	json_decref(changes);
 	strbuf_free(&text);
 	conf_destroy(&conf);
 	return code;

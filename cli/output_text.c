@@ -286,7 +286,7 @@ static char *scalar(const json_t *v)
 
 	if (json_is_string(v))
 		return printable(json_string_value(v));
-	text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
+	text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
 	out = xstrdup(text ? text : "");
 	free(text);
 	return out;
