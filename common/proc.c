@@ -23,7 +23,7 @@
 
 #include <event2/event.h>
 
-#include "clock.h"
+#include "ipc/sock.h"
 #include "log.h"
 #include "proc_env.h"
 #include "xalloc.h"
@@ -350,9 +350,22 @@ static int read_registry(struct proc_impl *s)
 	return err ? 1 + 1 : 0;
 }
 
+static bool supervisor_runs(const struct proc_impl *s)
+{
+	char *path = xasprintf("%s/routerd.sock", s->conf->global.run_dir);
+	int fd, err = sock_connect(path, &fd);
+
+	if (fd >= 0)
+		close(fd);
+	free(path);
+	return !err || err == GFS_ERR_BUSY;
+}
+
 static int get_table(struct proc_impl *s)
 {
 	s->p.supervised = s->env.supervisor != 0;
+	if (!s->p.supervised && !supervisor_runs(s))
+		return read_registry(s);
 	s->p.supervisor = supervisor_client_create(s->p.base, s->conf->global.run_dir, s->svc->role, on_table, s);
 	await_table(s, s->p.supervised ? TABLE_WAIT_MS : TABLE_WAIT_ALONE_MS);
 	if (s->sites)
@@ -374,8 +387,7 @@ static int proc_run(struct proc_impl *s)
 	int err = s->svc->start(&s->p);
 
 	if (err) {
-		log_error("event=start err=\"%s\"", gfs_err_text(err));
-		s->svc->stop(&s->p);
+		s->svc->stop(&s->p); /* start() has said why */
 		return err == GFS_ERR_CONFIG ? EXIT_CONF : 1;
 	}
 	s->started = true;

@@ -113,32 +113,37 @@ static void watch_claimed(void *arg, const struct site_result *r)
 		watch_free(w);
 		return;
 	}
+	event_del(w->deadline);
 	w->claimed = r->outcome == SITE_DONE;
 	watch_verdict(w, r->outcome == SITE_DONE ? GFS_OK : r->err, r->reason, clock_mono_us() - w->started_us);
 }
 
+/* The probe goes on: on a hung mount it holds a thread of the pool whether it is cancelled or not, and a second one would hold
+ * another, until none is left for the other sites. */
 static void watch_deadline(evutil_socket_t fd, short what, void *arg)
 {
 	struct watch *w = arg;
 
 	(void)fd;
 	(void)what;
-	if (!w->probe)
-		return;
-	site_op_cancel(&w->probe);
-	watch_verdict(w, GFS_ERR_TIMEOUT, "no answer to the probe in time", 0);
+	if (w->probe || w->claiming)
+		watch_verdict(w, GFS_ERR_TIMEOUT, "no answer to the probe in time", 0);
 }
 
 static void watch_due(evutil_socket_t fd, short what, void *arg)
 {
 	struct watch *w = arg;
+	char why[sizeof(w->status.reason)];
 
 	(void)fd;
 	(void)what;
-	if (w->probe || w->claiming)
+	if (w->probe || w->claiming) {
+		watch_verdict(w, GFS_ERR_TIMEOUT, "still no answer to an earlier probe", 0);
 		return;
+	}
 	if (!w->site) {
-		watch_verdict(w, GFS_ERR_CONFIG, w->status.reason, 0);
+		snprintf(why, sizeof(why), "%s", w->status.reason); /* which the verdict writes again */
+		watch_verdict(w, GFS_ERR_CONFIG, why, 0);
 		return;
 	}
 	w->started_us = clock_mono_us();
@@ -146,6 +151,7 @@ static void watch_due(evutil_socket_t fd, short what, void *arg)
 		watch_timer_set(w->deadline, w->h->timeout_ms);
 		w->probe = site_probe(w->site, watch_probed, w);
 	} else if (w->h->proc->supervisor) {
+		watch_timer_set(w->deadline, w->h->timeout_ms);
 		w->claiming = true;
 		site_claim(w->site, watch_claimed, w);
 	} else {
