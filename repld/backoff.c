@@ -12,7 +12,7 @@ int64_t backoff_delay_ms(unsigned attempts, int64_t initial_ms, int64_t max_ms, 
 		max_ms = delay;
 	for (unsigned i = 1; i < attempts && delay < max_ms; i++)
 		delay = delay > max_ms / 2 ? max_ms : delay * 2;
-	int64_t fixed = (delay + 1) / 2;
+	int64_t fixed = delay - delay / 2;
 	return fixed + (int64_t)(random % (uint64_t)(delay - fixed + 1));
 }
 

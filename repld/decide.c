@@ -107,6 +107,7 @@ void decide_forward(struct repld *r, struct key_entry *e, const struct version *
 {
 	struct version *decided = version_copy(v);
 
+	keys_ref(e); /* the orphan may hold the last one */
 	resolve_drop(r, e);
 	free(e->intent);
 	free(e->folded);
@@ -118,6 +119,7 @@ void decide_forward(struct repld *r, struct key_entry *e, const struct version *
 	writes_decided(e, &decided->gen);
 	settle_memory(r, e);
 	finish(r, e, cb, arg);
+	keys_release(r, &e);
 }
 
 static void drop_rows(struct key_entry *e)
@@ -131,6 +133,7 @@ void decide_withdraw(struct repld *r, struct key_entry *e, void (*cb)(void *arg,
 {
 	char q[LOG_QUOTE_MAX], gen[GEN_TEXT_MAX];
 
+	keys_ref(e);
 	resolve_drop(r, e);
 	log_info("event=withdrawn key=%s gen=%s", log_quote(q, sizeof(q), key_name(e)), gen_format(&e->intent->gen, gen));
 	r->withdrawn++;
@@ -141,6 +144,7 @@ void decide_withdraw(struct repld *r, struct key_entry *e, void (*cb)(void *arg,
 	finish(r, e, cb, arg);
 	if (e->intent)
 		resolve_start(r, e);
+	keys_release(r, &e);
 }
 
 void decide_adopt(struct repld *r, struct key_entry *e, const struct object_info *info, uint32_t site)

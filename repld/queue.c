@@ -387,6 +387,9 @@ static void arm(struct queue *q, int64_t now_ms)
 {
 	int64_t wake = now_ms + 60000;
 
+	/* Adding a timer takes an active event off the active list, so that a call that was asked for would be lost. */
+	if (q->scheduled)
+		return;
 	for (size_t i = 0; i < q->n; i++)
 		for (int l = 0; l < LANE_COUNT; l++)
 			if (lane_sleeps(q->sites[i], q->sites[i]->lanes[l]) && q->sites[i]->lanes[l]->wake_ms < wake)

@@ -100,7 +100,7 @@ static void rig_up(struct rig *g, const char *dir)
 {
 	struct timeval tv = {0, 2000};
 
-	log_set_level(LOG_LVL_ERROR);
+	log_set_level(getenv("GFS_TEST_LOG") ? LOG_LVL_DEBUG : LOG_LVL_ERROR);
 	if (!g->grace_ms)
 		g->grace_ms = 1;
 	g->dir = xstrdup(dir);
@@ -247,11 +247,13 @@ static void to_granted(struct rig *g, struct put *p)
 
 static void whole(struct rig *g, struct put *p)
 {
+	size_t others = repld_client_open_writes(g->c);
+
 	to_granted(g, p);
 	complete_at(p, 1);
 	complete_at(p, 2);
 	commit(p, SITE_DONE, SITE_DONE);
-	UNTIL(g, repld_client_open_writes(g->c) == 0);
+	UNTIL(g, repld_client_open_writes(g->c) == others);
 }
 
 struct located {
