@@ -442,6 +442,23 @@ class Gfsctl(unittest.TestCase):
         self.assertIn(b"default", self.ctl("config", "show", self.file("empty.yaml", b"")).stdout)
         self.ctl("config", "validate", self.file("empty.yaml", b""), rc=1)
 
+    def test_config_show_tells_what_the_registry_overrides(self):
+        os.mkdir(self.file("state"))
+        self.file("state/sites", json.dumps({
+            "epoch": 4, "namespace_id": "9c764eba-3989-4632-8828-6b4e936b7ff5", "next_id": 3, "removed": ["gone"],
+            "sites": [{"id": 1, "name": "a", "role": "primary", "kind": "file", "file_path": "/srv/a"},
+                      {"id": 2, "name": "new", "role": "backup", "kind": "file", "file_path": "/srv/n", "runtime": True}]}).encode())
+        conf = self.file("c.yaml", f"""global: {{state_dir: {self.dir}/state}}
+sites:
+  - {{name: a, role: primary, uri: "file:///srv/a"}}
+  - {{name: gone, role: backup, uri: "file:///srv/g"}}
+""".encode())
+        text = self.ctl("config", "show", conf).stdout.decode()
+        self.assertIn("site new (backup, file:///srv/n) was added at run time\n", text)
+        self.assertIn("site gone of the configuration was removed at run time\n", text)
+        registry = json.loads(self.ctl("--json", "config", "show", conf).stdout)["registry"]
+        self.assertEqual((registry["added"][0]["name"], registry["removed"]), ("new", ["gone"]))
+
     def test_completion_loads_in_bash(self):
         script = self.ctl("completion", "bash").stdout
         r = subprocess.run(["bash", "-c", "eval \"$1\"; COMP_WORDS=(gfsctl object pu); COMP_CWORD=2; _gfsctl; echo ${COMPREPLY[@]}; "
