@@ -38,6 +38,7 @@ struct queue {
 	struct repl_site **sites; /* [0] is the keepers' pseudo site */
 	size_t n;
 	size_t last;              /* that was served */
+	uint64_t rows, parked;    /* of all sites */
 	struct event *pump_ev;
 	bool stopped, scheduled;
 };
@@ -138,16 +139,9 @@ bool queue_site_usable(const struct repl_site *rs)
 
 uint64_t queue_depth(struct repld *r, uint64_t *parked_out)
 {
-	uint64_t rows = 0, parked = 0;
-	const struct repl_site *rs;
-
-	for (size_t i = 0; (rs = queue_site_at(r, i)); i++) {
-		rows += rs->rows;
-		parked += rs->parked;
-	}
 	if (parked_out)
-		*parked_out = parked;
-	return rows;
+		*parked_out = r->queue->parked;
+	return r->queue->rows;
 }
 
 static struct repl_site *site_need(struct repld *r, uint32_t id)
@@ -157,6 +151,12 @@ static struct repl_site *site_need(struct repld *r, uint32_t id)
 	return rs ? rs : site_add(r->queue, id);
 }
 
+static void gauges(struct repld *r)
+{
+	stats_set(r->stats, STAT_REPL_QUEUE, r->queue->rows);
+	stats_set(r->stats, STAT_REPL_PARKED, r->queue->parked);
+}
+
 void queue_account(struct repld *r, uint32_t site, int rows, int parked, int64_t bytes)
 {
 	struct repl_site *rs = site_need(r, site);
@@ -164,15 +164,24 @@ void queue_account(struct repld *r, uint32_t site, int rows, int parked, int64_t
 	rs->rows += (uint64_t)(int64_t)rows;
 	rs->parked += (uint64_t)(int64_t)parked;
 	rs->bytes += (uint64_t)bytes;
+	/* The gauges are true at every moment, not once in a while. */
+	r->queue->rows += (uint64_t)(int64_t)rows;
+	r->queue->parked += (uint64_t)(int64_t)parked;
+	gauges(r);
 }
 
 void queue_load_counts(struct repld *r, uint32_t site, uint64_t rows, uint64_t parked, uint64_t bytes)
 {
 	struct repl_site *rs = site_need(r, site);
 
+	if (site == ROW_KEEPER)
+		return;
 	rs->rows = rows;
 	rs->parked = parked;
 	rs->bytes = bytes;
+	r->queue->rows += rows;
+	r->queue->parked += parked;
+	gauges(r);
 }
 
 /* ---- the site table ---- */
@@ -448,8 +457,10 @@ static void retry_done(void *arg, int err)
 	struct repl_site *rs = queue_site(job->r, job->site);
 
 	if (!err) {
+		job->r->queue->parked -= rs->parked;
 		rs->parked = 0;
 		keys_unpark_site(job->r, job->site, job->now_ms);
+		gauges(job->r);
 		for (int l = 0; l < LANE_COUNT; l++)
 			rs->lanes[l]->more = true;
 		pump_soon(job->r->queue);
@@ -490,8 +501,4 @@ void queue_tick(struct repld *r)
 			queue_retry_site(r, rs->id);
 		pump_soon(r->queue);
 	}
-	uint64_t parked, rows = queue_depth(r, &parked);
-
-	stats_set(r->stats, STAT_REPL_QUEUE, rows);
-	stats_set(r->stats, STAT_REPL_PARKED, parked);
 }
