@@ -2,8 +2,8 @@
 /*
  * PUT and DELETE of a file site. Every step runs on the pool; the struct belongs to the job while one runs (busy).
  *
- *   begin     root and marker checked, temporary file made
- *   write     appended; ready
+ *   write     the first checks root and marker and makes the temporary file; appended; the last byte of a known size is
+ *             followed by the sync at once, which spares a small object two trips to the pool; ready
  *   end       size checked, time set, synced: prepared
  *   complete  sidecar written and synced, then the one step that makes the version visible (site_file_tree.c), then the
  *             directory synced. After that step a failure is UNKNOWN, before it FAILED.
@@ -24,7 +24,7 @@
 #define RESERVE_MIN     (1u << 20) /* a known size from here on is reserved at once: a full disk is told before the body */
 #define TYPE_MAX        1024
 
-enum put_state { PUT_BEGINNING, PUT_READY, PUT_WRITING, PUT_ENDING, PUT_PREPARED, PUT_COMPLETING };
+enum put_state { PUT_NEW, PUT_READY, PUT_WRITING, PUT_ENDING, PUT_PREPARED, PUT_COMPLETING };
 
 struct file_put {
 	struct site_put base;
@@ -38,6 +38,7 @@ struct file_put {
 	size_t n, cap;
 	uint64_t written, flushed;
 	enum put_state state;
+	bool synced;
 	bool busy, in_callback, aborted;
 	struct file_err err;
 	enum site_outcome failure;
@@ -123,13 +124,13 @@ static void put_submit(struct file_put *put, void (*work)(void *arg), void (*don
 
 /* ---- begin ---- */
 
-static void begin_work(void *arg)
+/* In the first job. */
+static void begin(struct file_put *put)
 {
-	struct file_put *put = arg;
 	struct site_file *sf = put_site(put);
 	int root, e;
 
-	if (put->err.err || file_root_open_checked(sf, &root, &put->err))
+	if (put->tmp.fd >= 0 || put->err.err || file_root_open_checked(sf, &root, &put->err))
 		return;
 	e = file_tmp_create(sf, root, &put->tmp);
 	if (e == 0 && put->size >= (int64_t)RESERVE_MIN && fallocate(put->tmp.fd, FALLOC_FL_KEEP_SIZE, 0, put->size) < 0 &&
@@ -140,7 +141,7 @@ static void begin_work(void *arg)
 	close(root);
 }
 
-static void begin_done(void *arg)
+static void ready_done(void *arg)
 {
 	struct file_put *put = arg;
 
@@ -175,11 +176,31 @@ struct site_put *site_file_put(struct site *site, const struct site_put_req *req
 		meta_copy(&put->info.meta, req->meta);
 	if (file_name_make(site_file_of(site), req->key, req->flags, &put->name, &put->err) == 0)
 		(void)check_put(req, &put->err);
-	put_submit(put, begin_work, begin_done);
+	put->busy = true;
+	file_defer(site_file_of(site), ready_done, put);
 	return &put->base;
 }
 
 /* ---- write ---- */
+
+/* A time of full resolution: with the inode it names the version, even when an inode number is used again within a tick. */
+static int stamp(int fd)
+{
+	struct timespec t[2] = {{.tv_nsec = UTIME_OMIT}};
+
+	clock_gettime(CLOCK_REALTIME, &t[1]);
+	return futimens(fd, t);
+}
+
+static void sync_data(struct file_put *put)
+{
+	if (put->synced || put->err.err)
+		return;
+	if (stamp(put->tmp.fd) < 0 || fsync(put->tmp.fd) < 0)
+		file_fail_errno(&put->err, errno, "sync");
+	else
+		put->synced = true;
+}
 
 static void write_work(void *arg)
 {
@@ -187,6 +208,7 @@ static void write_work(void *arg)
 	const char *p = put->buf;
 	ssize_t w;
 
+	begin(put);
 	while (put->n > 0 && !put->err.err) {
 		w = pwrite(put->tmp.fd, p, put->n, (off_t)put->written);
 		if (w < 0 && errno == EINTR)
@@ -204,6 +226,8 @@ static void write_work(void *arg)
 		sync_file_range(put->tmp.fd, (off_t)put->flushed, (off_t)(put->written - put->flushed), SYNC_FILE_RANGE_WRITE);
 		put->flushed = put->written;
 	}
+	if (put->size >= 0 && put->written == (uint64_t)put->size)
+		sync_data(put);
 }
 
 void site_file_put_write(struct site_put *op, const void *p, size_t n)
@@ -212,6 +236,7 @@ void site_file_put_write(struct site_put *op, const void *p, size_t n)
 
 	gfs_assert(put->state == PUT_READY && !put->busy);
 	put->state = PUT_WRITING;
+	put->synced = false;
 	if (n > put->cap) {
 		free(put->buf);
 		put->buf = malloc(n);
@@ -222,29 +247,20 @@ void site_file_put_write(struct site_put *op, const void *p, size_t n)
 	else
 		file_fail(&put->err, GFS_ERR_NOMEM, "out of memory");
 	put->n = n;
-	put_submit(put, write_work, begin_done);
+	put_submit(put, write_work, ready_done);
 }
 
 /* ---- end ---- */
-
-/* A time of full resolution: with the inode it names the version, even when an inode number is used again within a tick. */
-static int stamp(int fd)
-{
-	struct timespec t[2] = {{.tv_nsec = UTIME_OMIT}};
-
-	clock_gettime(CLOCK_REALTIME, &t[1]);
-	return futimens(fd, t);
-}
 
 static void end_work(void *arg)
 {
 	struct file_put *put = arg;
 
-	if (put->size >= 0 && put->written != (uint64_t)put->size)
+	begin(put);
+	if (!put->err.err && put->size >= 0 && put->written != (uint64_t)put->size)
 		file_fail(&put->err, GFS_ERR_INVALID, "the body has %llu bytes, not %lld", (unsigned long long)put->written,
 		          (long long)put->size);
-	else if (stamp(put->tmp.fd) < 0 || fsync(put->tmp.fd) < 0)
-		file_fail_errno(&put->err, errno, "sync");
+	sync_data(put);
 }
 
 static void end_done(void *arg)
@@ -261,7 +277,11 @@ void site_file_put_end(struct site_put *op)
 
 	gfs_assert(put->state == PUT_READY && !put->busy);
 	put->state = PUT_ENDING;
-	put_submit(put, end_work, end_done);
+	put->busy = true;
+	if (put->synced)
+		file_defer(put_site(put), end_done, put);
+	else
+		file_submit(put_site(put), end_work, end_done, put);
 }
 
 /* ---- complete ---- */
