@@ -65,7 +65,7 @@ void put_answer_error(struct put *p, int err, const char *text)
 	op_error(req, err, text, 0);
 }
 
-void put_fail(struct put *p, int err, const char *text)
+void put_give_up(struct put *p, int err, const char *text)
 {
 	put_hold(p);
 	put_answer_error(p, err, text);
@@ -123,7 +123,7 @@ void put_site_lost(struct put_site *s, const struct site_result *r)
 	if (left >= p->targets.write_min)
 		return;
 	snprintf(text, sizeof(text), "site %s: %s", s->name, s->why);
-	put_fail(p, put_site_error(r->err), text);
+	put_give_up(p, put_site_error(r->err), text);
 }
 
 static void on_ready(void *arg)
@@ -213,12 +213,12 @@ static void on_found(void *arg, const struct search *s, const struct search_verd
 
 	(void)s;
 	if (v->err && v->err != GFS_ERR_NO_SUCH_KEY) {
-		put_fail(p, v->err, v->text);
+		put_give_up(p, v->err, v->text);
 		return;
 	}
 	if (http_conditions_check(&p->conditions, false, info != NULL, info ? info->etag : "", info ? info->mtime_ms : 0) !=
 	    HTTP_COND_PASS) {
-		put_fail(p, GFS_ERR_PRECONDITION, NULL);
+		put_give_up(p, GFS_ERR_PRECONDITION, NULL);
 		return;
 	}
 	put_stream(p);
@@ -229,7 +229,7 @@ static void on_begun(void *arg, int err, const struct gen *gen)
 	struct put *p = arg;
 
 	if (err) {
-		put_fail(p, err, err == GFS_ERR_UNAVAILABLE ? "repld does not answer: nothing can be written" : NULL);
+		put_give_up(p, err, err == GFS_ERR_UNAVAILABLE ? "repld does not answer: nothing can be written" : NULL);
 		return;
 	}
 	p->gen = *gen;

@@ -102,7 +102,7 @@ static inline struct slice put_key(const struct put *p)
 	return slice_of(p->key, p->key_n);
 }
 /* op_put.c */
-void put_fail(struct put *p, int err, const char *text); /* nothing has been finalised: undo all, answer */
+void put_give_up(struct put *p, int err, const char *text); /* nothing has been finalised: undo all, answer */
 void put_answer(struct put *p);                          /* 201 */
 void put_answer_error(struct put *p, int err, const char *text);
 void put_end(struct put *p); /* frees it as soon as nobody holds it; sites and write are let go of */

@@ -95,7 +95,7 @@ static bool put_send(struct put *p)
 
 static void put_read_failed(struct put *p, int err)
 {
-	put_fail(p, err, err == GFS_ERR_TIMEOUT ? "the body arrives too slowly" : "the body ended early or is not well formed");
+	put_give_up(p, err, err == GFS_ERR_TIMEOUT ? "the body arrives too slowly" : "the body ended early or is not well formed");
 }
 
 static void on_body(struct request *req, int err, size_t n, bool end)
@@ -116,7 +116,7 @@ static void on_body(struct request *req, int err, size_t n, bool end)
 	p->total += n;
 	if (max && p->total > max) {
 		snprintf(text, sizeof(text), "object is larger than limits.max_object_bytes (%llu)", (unsigned long long)max);
-		put_fail(p, GFS_ERR_TOO_LARGE, text);
+		put_give_up(p, GFS_ERR_TOO_LARGE, text);
 		return;
 	}
 	b->n = n;
@@ -139,7 +139,7 @@ static bool put_read(struct put *p)
 	if (!b->p)
 		b->p = malloc(p->buf_bytes);
 	if (!b->p) {
-		put_fail(p, GFS_ERR_NOMEM, NULL);
+		put_give_up(p, GFS_ERR_NOMEM, NULL);
 		return false;
 	}
 	b->state = PUT_BUF_READING;
@@ -153,7 +153,7 @@ static void put_finish_hash(struct put *p)
 
 	etag_calc_finish(p->calc, p->etag, &p->crc64);
 	if (p->md5_ctx && (EVP_DigestFinal_ex(p->md5_ctx, md5, NULL) != 1 || memcmp(md5, p->md5, sizeof(p->md5)) != 0)) {
-		put_fail(p, GFS_ERR_INVALID, "Content-MD5 is not that of the body that arrived");
+		put_give_up(p, GFS_ERR_INVALID, "Content-MD5 is not that of the body that arrived");
 		return;
 	}
 	put_prepare(p);

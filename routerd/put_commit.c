@@ -86,7 +86,7 @@ static void on_finalised(void *arg, int err, const char *text)
 		return;
 	}
 	if (err) {
-		put_fail(p, err, text && *text ? text : NULL);
+		put_give_up(p, err, text && *text ? text : NULL);
 		return;
 	}
 	put_set_state(p, PUT_COMPLETING);

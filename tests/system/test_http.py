@@ -124,7 +124,7 @@ def test_rest_contract(suite):
     assert suite.req("POST", "/api/v1/sites", b'{"name":"n","role":"boss","s3_bucket":"b"}').status == 400
     assert suite.req("POST", "/api/v1/sites", b'{"name":"a","role":"backup","uri":"file:///tmp"}').status == 409
     assert suite.req("POST", "/api/v1/sites",
-                     b'{"name":"n","s3_bucket":"b","s3_endpoint":"http://127.0.0.1:1"}').status == 502
+                     b'{"name":"n","s3_bucket":"bucket","s3_endpoint":"http://127.0.0.1:1"}').status == 502
 
 
 def test_request_ids(suite):
