@@ -34,7 +34,7 @@ struct show_row {
 	char *key;
 	size_t key_n;
 	uint32_t site;
-	bool parked, deleted;
+	bool parked, deleted, unconfirmed;
 	unsigned attempts, watch;
 	int err;
 	int64_t next_ms, since_ms;
@@ -63,7 +63,7 @@ static void read_ages(struct show_job *job, sqlite3 *db)
 {
 	sqlite3_stmt *s;
 
-	if (sqlite3_prepare_v2(db, "SELECT site,min(since_ms) FROM pending WHERE site<>0 GROUP BY site", -1, &s, NULL) != SQLITE_OK) {
+	if (sqlite3_prepare_v2(db, "SELECT site,min(since_ms) FROM pending WHERE site<>0 AND unconfirmed=1 GROUP BY site", -1, &s, NULL) != SQLITE_OK) {
 		job->failed = true;
 		return;
 	}
@@ -76,7 +76,7 @@ static void read_ages(struct show_job *job, sqlite3 *db)
 
 static void read_rows(struct show_job *job, sqlite3 *db)
 {
-	static const char sql[] = "SELECT p.key,p.site,p.parked,p.attempts,p.err,p.next_ms,p.since_ms,p.bytes,p.watch,v.deleted "
+	static const char sql[] = "SELECT p.key,p.site,p.parked,p.attempts,p.err,p.next_ms,p.since_ms,p.bytes,p.watch,v.deleted,p.unconfirmed "
 				  "FROM pending p LEFT JOIN version v ON v.key=p.key AND v.slot=0 WHERE p.site<>0 AND "
 				  "(?1=0 OR p.parked=1) LIMIT ?2";
 	sqlite3_stmt *s;
@@ -102,6 +102,7 @@ static void read_rows(struct show_job *job, sqlite3 *db)
 		row->bytes = (uint64_t)sqlite3_column_int64(s, 7);
 		row->watch = (unsigned)sqlite3_column_int(s, 8);
 		row->deleted = sqlite3_column_int(s, 9);
+		row->unconfirmed = sqlite3_column_int(s, 10);
 	}
 	sqlite3_finalize(s);
 }
@@ -201,7 +202,7 @@ static void print_rows(const struct show_job *job, struct strbuf *sb)
 		strbuf_adds(sb, ",\"site\":");
 		strbuf_add_json(sb, slice_str(rs && rs->name ? rs->name : ""));
 		strbuf_addf(sb, ",\"op\":\"%s\",\"bytes\":%" PRIu64 ",\"attempts\":%u,\"parked\":%s,\"watch\":%u,\"next_ms\":%" PRId64
-			    ",\"age_ms\":%" PRId64 ",\"error\":", row->deleted ? "delete" : "copy", row->bytes, row->attempts,
+			    ",\"age_ms\":%" PRId64 ",\"error\":", !row->unconfirmed ? "check" : row->deleted ? "delete" : "copy", row->bytes, row->attempts,
 			    row->parked ? "true" : "false", row->watch, row->next_ms, clock_real_ms() - row->since_ms);
 		strbuf_add_json(sb, slice_str(row->err ? gfs_err_text(row->err) : ""));
 		strbuf_addc(sb, '}');

@@ -159,7 +159,7 @@ static void entry_fill(struct key_entry *e, struct store_record *rec)
 	for (size_t i = 0; i < e->n_rows; i++) {
 		struct site_row *row = &e->rows[i];
 
-		row->counted = true;
+		row->counted = row->unconfirmed && row->site != ROW_KEEPER;
 		row->counted_parked = row->parked;
 		row->counted_bytes = row->bytes;
 	}
@@ -261,7 +261,7 @@ static void row_account(struct repld *r, struct site_row *row)
 		return;
 	if (row->counted)
 		queue_account(r, row->site, -1, row->counted_parked ? -1 : 0, -(int64_t)row->counted_bytes);
-	row->counted = !row->gone;
+	row->counted = !row->gone && row->unconfirmed; /* one that is only watched lacks nothing */
 	row->counted_parked = row->parked;
 	row->counted_bytes = row->bytes;
 	if (row->counted)

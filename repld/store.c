@@ -363,7 +363,7 @@ int store_each_key(struct store *st, void (*cb)(void *arg, struct slice key, boo
 
 int store_each_site(struct store *st, void (*cb)(void *arg, uint32_t site, uint64_t rows, uint64_t parked, uint64_t bytes), void *arg)
 {
-	sqlite3_stmt *s = db_prepare(&st->db, "SELECT site,count(*),sum(parked),sum(bytes) FROM pending GROUP BY site");
+	sqlite3_stmt *s = db_prepare(&st->db, "SELECT site,sum(unconfirmed),sum(parked),sum(bytes*unconfirmed) FROM pending GROUP BY site");
 	int rc;
 
 	if (!s)
