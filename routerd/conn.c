@@ -75,7 +75,7 @@ static void after_response(struct conn *c)
 	const struct conn_body *b = &c->body;
 	bool asked_to_close = c->req && !c->req->head.keep_alive && !b->err;
 	bool clean = b->ended && asked_to_close && block_used(c->in) == 0;
-	bool keep_alive = c->reply.keep_alive && !b->err;
+	bool keep_alive = c->reply.keep_alive && !b->err && !c->list->w->draining;
 
 	conn_request_end(c, false);
 	c->served++;

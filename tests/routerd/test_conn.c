@@ -915,6 +915,19 @@ Test(conn, drain_ends_idle_ones_now_and_the_others_after_their_request)
 	close(idle);
 }
 
+Test(conn, drain_closes_after_a_response_that_had_begun_before)
+{
+	dial();
+	say("GET /len/20000000 HTTP/1.1\r\n" H "\r\n");
+	await("\r\n\r\n");
+	cr_assert_lt(world.got.n, 20000000);
+	conn_list_drain(world.w.conns, on_empty, NULL);
+	await(NULL);
+	cr_assert_gt(world.got.n, 20000000);
+	drop_client();
+	await_until(world.drained);
+}
+
 Test(conn, drain_answers_a_request_that_has_arrived_unseen)
 {
 	dial();
