@@ -23,6 +23,7 @@ struct s3_getting {
 	uint64_t off, len;      /* as asked */
 	uint64_t body_len, got; /* of the range that was answered */
 	uint64_t object_size;
+	char reason[S3_REASON_MAX]; /* of a 416 */
 };
 
 static void getting_free(struct s3_getting *g)
@@ -94,6 +95,29 @@ static bool get_data(void *arg, const void *p, size_t n)
 	return g->cbs.data(g->arg, p, n);
 }
 
+static void size_done(void *arg, struct s3_req *rq)
+{
+	struct s3_getting *g = arg;
+	struct site_result r = site_result_make(SITE_FAILED, GFS_ERR_RANGE, g->reason);
+
+	g->rq = NULL;
+	r.http_status = 416;
+	g->cbs.done(g->arg, &r, !rq->err && rq->resp.content_length > 0 ? (uint64_t)rq->resp.content_length : 0);
+	getting_free(g);
+}
+
+static const struct s3_req_cbs size_cbs = {.done = size_done};
+
+/* Some stores answer 416 without the object's size, which our caller's answer has to tell. */
+static void ask_size(struct s3_getting *g, const struct s3_req *rq)
+{
+	struct slice key = slice_of(g->key, g->key_n);
+
+	memcpy(g->reason, rq->reason, sizeof(g->reason));
+	g->rq = s3_req_new(s3_site_of(g->base.site), "HEAD", &key, &size_cbs, g);
+	s3_req_start(g->rq, false);
+}
+
 static void get_done(void *arg, struct s3_req *rq)
 {
 	struct s3_getting *g = arg;
@@ -101,6 +125,10 @@ static void get_done(void *arg, struct s3_req *rq)
 	uint64_t size = 0;
 
 	g->rq = NULL;
+	if (rq->err == GFS_ERR_RANGE && !rq->resp.has_range && !rq->xml.has_actual_size) {
+		ask_size(g, rq);
+		return;
+	}
 	if (!rq->err && g->got != g->body_len)
 		s3_req_fail(rq, GFS_ERR_SITE_ERROR, "the body ended after %" PRIu64 " of %" PRIu64 " bytes", g->got, g->body_len);
 	r = s3_req_result(rq, false);

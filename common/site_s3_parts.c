@@ -152,6 +152,34 @@ static enum site_outcome outcome_of_refusal(const struct s3xml_error *e)
 	return SITE_UNKNOWN;
 }
 
+/* The HEAD after a Complete whose answer holds no ETag. The upload has taken effect, whatever comes of this. */
+static void check_done(void *arg, struct s3_req *rq)
+{
+	struct s3_putting *p = arg;
+	bool ours = !rq->err && strcmp(rq->resp.gen_tag, p->gen_tag) == 0;
+	struct site_result r;
+
+	p->rq = NULL;
+	if (ours) {
+		put_judge_etag(p, rq, rq->resp.etag, &r);
+		put_finish(p, &r, rq->resp.etag);
+		return;
+	}
+	r = site_result_make(SITE_DONE, GFS_OK, "");
+	r.http_status = 200;
+	put_finish(p, &r, "");
+}
+
+static const struct s3_req_cbs check_cbs = {.done = check_done};
+
+static void check_etag(struct s3_putting *p)
+{
+	struct slice key = put_key(p);
+
+	p->rq = s3_req_new(s3_site_of(p->base.site), "HEAD", &key, &check_cbs, p);
+	s3_req_start(p->rq, true);
+}
+
 static void complete_done(void *arg, struct s3_req *rq)
 {
 	struct s3_putting *p = arg;
@@ -166,6 +194,10 @@ static void complete_done(void *arg, struct s3_req *rq)
 		s3_req_fail(rq, s3_error_map(400, slice_str(rq->xml.code)), "HTTP 200, but %s: %s", rq->xml.code, rq->xml.message);
 	else if (err)
 		s3_req_fail(rq, GFS_ERR_SITE_ERROR, "the answer to Complete was cut or cannot be read");
+	if (!rq->err && !etag[0]) {
+		check_etag(p);
+		return;
+	}
 	put_judge_etag(p, rq, etag, &r);
 	if (err == GFS_ERR_SITE_ERROR)
 		r.outcome = outcome_of_refusal(&rq->xml);
