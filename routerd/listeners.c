@@ -109,6 +109,15 @@ void listeners_close(struct listeners *l)
 		close(l->v[--l->n].fd);
 }
 
+void listeners_shut(struct listeners *l)
+{
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		shutdown(l->v[i].fd, SHUT_RDWR);
+	listeners_close(l);
+}
+
 void listeners_other_port(const char *addr, unsigned port, char *buf, size_t cap)
 {
 	const char *colon = strrchr(addr, ':');

@@ -27,6 +27,8 @@ struct listeners {
  * workers of a supervisor that was killed may need a moment to die. 0; GFS_ERR_IO, GFS_ERR_CONFIG with a sentence that names addr. */
 int listeners_bind(struct listeners *l, const char *door, const char *addr, int64_t retry_ms, char *why, size_t cap) GFS_MUST_USE;
 void listeners_close(struct listeners *l);
+/* Closes them for every process that shares them, at once: no worker takes a connection any more. */
+void listeners_shut(struct listeners *l);
 /* The address with another port: "host:8090", 9090 -> "host:9090". */
 void listeners_other_port(const char *addr, unsigned port, char *buf, size_t cap);
 

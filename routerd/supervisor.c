@@ -69,8 +69,8 @@ static void on_stop_signal(evutil_socket_t sig, short what, void *arg)
 		return;
 	s->stopping = true;
 	log_info("event=stop signal=%d", (int)sig);
-	/* Our copies of the doors: a client that comes now is refused as soon as the workers have shut theirs. */
-	listeners_close(&s->listeners);
+	/* Before the workers hear of it: none of them may still take a client while another is draining already. */
+	listeners_shut(&s->listeners);
 	services_stop(s->services);
 }
 

@@ -4,9 +4,11 @@
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "routerd/listeners.h"
 #include "routerd/options.h"
@@ -69,6 +71,23 @@ Test(listeners, bad_addresses_are_named)
 	cr_assert_not_null(strstr(why, "127.0.0.1:x"));
 	cr_assert_eq(listeners_bind(&l, "api", "192.0.2.1:0", 0, why, sizeof(why)), GFS_ERR_IO);
 	cr_assert_eq(l.n, 0);
+}
+
+Test(listeners, shut_is_felt_by_whoever_shares_them)
+{
+	struct listeners l = {0};
+	char why[256];
+	int worker;
+
+	cr_assert_eq(listeners_bind(&l, "api", "127.0.0.1:0", 0, why, sizeof(why)), 0, "%s", why);
+	worker = dup(l.v[0].fd);
+	cr_assert_eq(accept(worker, NULL, NULL), -1);
+	cr_assert_eq(errno, EAGAIN);
+	listeners_shut(&l);
+	cr_assert_eq(l.n, 0);
+	cr_assert_eq(accept(worker, NULL, NULL), -1);
+	cr_assert_eq(errno, EINVAL);
+	close(worker);
 }
 
 Test(listeners, other_port)
