@@ -305,15 +305,17 @@ static void finalise_refuse(struct open_write *ow, int err, const char *text)
 static int finalise_check(const struct open_write *ow, const char **text_out)
 {
 	const struct key_entry *e = ow->e;
+	bool superseded = ow->superseded || (e->decided && gen_cmp(&e->decided->gen, &ow->gen) > 0);
 
 	*text_out = NULL;
-	if (ow->superseded || (e->decided && gen_cmp(&e->decided->gen, &ow->gen) > 0)) {
-		*text_out = "a newer version was decided meanwhile";
-		return GFS_ERR_SUPERSEDED;
-	}
-	if (ow->conditional && ow->overtaken) {
+	/* Before anything else: a condition that no longer holds is never a success. */
+	if (ow->conditional && (ow->overtaken || superseded)) {
 		*text_out = "another write on the key was faster";
 		return GFS_ERR_PRECONDITION;
+	}
+	if (superseded) {
+		*text_out = "a newer version was decided meanwhile";
+		return GFS_ERR_SUPERSEDED;
 	}
 	if (ow->conditional && !ow->begun_here) {
 		*text_out = "the replicator was restarted during this conditional write";
