@@ -45,9 +45,9 @@ int channel_reply(struct channel *ch, uint64_t id, const struct msg *m);
 int channel_reply_ok(struct channel *ch, uint64_t id);
 int channel_reply_error(struct channel *ch, uint64_t id, int err, const char *text);
 
-/* A call; deadline_ms from now. cb runs exactly once, never before channel_call returns: err 0 with the reply, or GFS_ERR_TIMEOUT, GFS_ERR_UNAVAILABLE,
- * GFS_ERR_TOO_LARGE, or, when the reply was ERROR, its err (text in reply->error.text). reply is NULL when there is none. Returns the call's id
- * for channel_call_cancel(), after which cb does not run. */
+/* A call; deadline_ms from now. cb runs exactly once, never before channel_call returns: err 0 with the reply, or
+ * GFS_ERR_TIMEOUT, GFS_ERR_UNAVAILABLE, GFS_ERR_TOO_LARGE, or, when the reply was ERROR, its err (text in reply->error.text). reply
+ * is NULL when there is none. Returns the call's id for channel_call_cancel(), after which cb does not run. */
 typedef void channel_call_cb(void *arg, int err, const struct msg *reply);
 uint64_t channel_call(struct channel *ch, const struct msg *m, int64_t deadline_ms, channel_call_cb *cb, void *arg);
 void channel_call_cancel(struct channel *ch, uint64_t id);

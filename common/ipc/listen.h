@@ -12,7 +12,8 @@
 
 struct listen_sock;
 
-/* Channels are created with cbs and arg, and destroyed by the listener when they close or with it. 0, GFS_ERR_IO, GFS_ERR_LOCKED. */
+/* Channels are created with cbs and arg, and destroyed by the listener when they close or with it.
+ * 0, GFS_ERR_IO, GFS_ERR_LOCKED. */
 int listen_create(struct event_base *base, const char *run_dir, const char *daemon, enum peer_role self,
                   const struct channel_cbs *cbs, void *arg, struct listen_sock **out) GFS_MUST_USE;
 void listen_destroy(struct listen_sock **l); /* removes the socket files */
