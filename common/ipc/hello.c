@@ -55,7 +55,8 @@ int hello_check(const struct msg *m, int sock, enum peer_role self, bool monitor
 	}
 	if (h->proto != MSG_PROTO) {
 		snprintf(why, cap, "peer (build %.*s) speaks protocol %" PRIu64 ", this program (build %s) speaks %d: "
-		         "restart the older one", (int)(h->build.n < 40 ? h->build.n : 40), h->build.p, h->proto, PACKAGE_VERSION, MSG_PROTO);
+		         "restart the older one",
+		         (int)(h->build.n < 40 ? h->build.n : 40), h->build.p, h->proto, PACKAGE_VERSION, MSG_PROTO);
 		return GFS_ERR_VERSION;
 	}
 	if (!role_known(h->role)) {
