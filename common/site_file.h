@@ -31,7 +31,7 @@ struct file_dirs;
 struct file_infos;
 
 #define FILE_PREFIX_MAX 512              /* bytes of a site's prefix */
-#define FILE_PATH_MAX   20000            /* of an encoded path: 10 bytes and a slash for every empty segment of prefix and key */
+#define FILE_PATH_MAX   20000            /* of an encoded path: 11 bytes for every empty segment of prefix and key */
 #define FILE_PIECE      (256u << 10)     /* bytes of one read from the pool */
 #define FILE_INLINE_MAX (16u << 10)      /* a range up to this is handed over as bytes, even to who can take a descriptor */
 #define FILE_OBJ        ".gfs-obj"       /* the object whose path is also a directory, inside it */
@@ -101,8 +101,8 @@ struct file_name {
 int file_name_make(const struct site_file *sf, struct slice key, unsigned flags, struct file_name *out, struct file_err *err)
 	GFS_MUST_USE;
 /* The checks and the path alone, without memory. */
-int file_name_path(const struct site_file *sf, struct slice key, unsigned flags, struct file_name *scratch, struct file_err *err)
-	GFS_MUST_USE;
+int file_name_path(const struct site_file *sf, struct slice key, unsigned flags, struct file_name *scratch,
+                   struct file_err *err) GFS_MUST_USE;
 void file_name_free(struct file_name *name);
 static inline struct slice file_name_full(const struct file_name *n)
 {
@@ -143,10 +143,6 @@ void file_meta_format(const struct file_meta *m, struct strbuf *out);
 /* Fills the fields of m->info that a sidecar holds when the text fits the key, inode, size and time in m; else false, and
  * nothing was touched. */
 bool file_meta_parse(struct slice text, const struct file_meta *m);
-/* Blocks. Fills info from the sidecar of the file that st describes, or without one as an object put behind our back. 0, EAGAIN with
- * RESOLVE_CACHED when the disk would have to be read; *tagged_out: a sidecar fitted. */
-int file_meta_read(const struct site_file *sf, int root, const struct file_name *name, const struct stat *st, uint64_t resolve,
-                   struct object_info *info);
 /* Blocks. Writes the sidecar of the file st describes, durably. 0 or an errno. */
 int file_meta_write(int root, const struct file_meta *m);
 void file_meta_unlink(int root, struct slice full_key, uint64_t inode);
@@ -157,6 +153,10 @@ struct file_found {
 	struct stat st;
 	struct object_info info; /* owned */
 };
+/* Blocks. Fills out->info for out->st: from the sidecar that fits, else as of an object put behind our back. 0, or EAGAIN with
+ * RESOLVE_CACHED when the disk would have to be read. */
+int file_meta_read(const struct site_file *sf, int root, const struct file_name *name, uint64_t resolve,
+                   struct file_found *out);
 /* Opens the regular file that holds an object: 0, ENOENT when there is none, EAGAIN (see above), or another errno. */
 int file_object_open(int root, const char *path, uint64_t resolve, int *fd_out, struct stat *st_out) GFS_MUST_USE;
 /* Blocks. Open, and its metadata of the same version. An absent object makes it check the marker. */
@@ -187,13 +187,19 @@ void file_tmp_discard(const struct site_file *sf, struct file_tmp *tmp);
 void file_tmp_sweep(struct site_file *sf, int root);
 
 /* ---- making and removing objects in the tree (site_file_tree.c), block ---- */
-/* The one step that makes tmp the object: linked or renamed to its path; directories are made as needed. old_inode_out: of the version it
- * replaced, 0 when none. done_out: it has taken effect (an error after that leaves it unknown whether it is durable). */
-int file_tree_place(struct site_file *sf, int root, const struct file_name *name, struct file_tmp *tmp, uint64_t *old_inode_out,
-                    bool *done_out, struct file_err *err);
-/* Removes the object and the directories that are empty then. inode_out 0: it was not there. */
-int file_tree_remove(struct site_file *sf, int root, const struct file_name *name, uint64_t *inode_out, bool *done_out,
-                     struct file_err *err);
+struct file_change {
+	struct site_file *sf;
+	int root;
+	const struct file_name *name;
+	struct file_err *err;
+	/* out */
+	bool done;      /* it has taken effect: an error after that leaves it unknown whether it is durable */
+	uint64_t inode; /* of the version that was replaced or removed, 0 when none */
+};
+/* The one step that makes tmp the object: linked or renamed to its path. Directories are made as needed. */
+int file_tree_place(struct file_change *change, struct file_tmp *tmp);
+/* Removes the object and the directories that are empty then. */
+int file_tree_remove(struct file_change *change);
 
 /* ---- operations ---- */
 struct site_get *site_file_get(struct site *site, const struct site_get_req *req, const struct site_get_cbs *cbs, void *arg);

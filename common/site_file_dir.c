@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sorted snapshots of directories, for site_file_list.c. Directories tell their names in no order, so a page of a list must read all of
- * one; what it has sorted is kept for the next page. Memory is bounded: of a very large directory a snapshot is only
- * a window, the smallest names from some name on, and the cache of snapshots has a budget and empties itself when lists end.
+ * Sorted snapshots of directories, for site_file_list.c. Directories tell their names in no order, so a page of a list must
+ * read all of one; what it has sorted is kept for the next page. Memory is bounded: of a very large directory a snapshot
+ * is only a window, the smallest names from some name on, and the cache of snapshots has a budget and empties itself when
+ * lists end.
  *
  * A kept snapshot is used again when the directory has not changed since (by its times, once they are old enough to be
  * trusted), or by the next page of the same list for a short while, so that a list gets on in a directory that keeps changing.
@@ -24,7 +25,7 @@
 #define CACHE_BYTES   (8u << 20) /* of those kept */
 #define CACHE_SLOTS   8
 #define KEEP_MIN      256        /* entries: a smaller directory is read again as fast */
-#define SETTLE_MS     100        /* a directory changed later than this before it was read may change again with the same time */
+#define SETTLE_MS     100        /* a directory changed so shortly before it was read may change again with the same time */
 #define CONTINUE_MS   3000       /* for the next page of a list */
 #define PAGES         16
 
@@ -240,18 +241,18 @@ static bool settled(const struct stat *st)
 	return now.tv_sec * 1000 + now.tv_nsec / 1000000 - (st->st_mtim.tv_sec * 1000 + st->st_mtim.tv_nsec / 1000000) > SETTLE_MS;
 }
 
-static int dir_read(int fd, const struct stat *st, bool in_piece, struct slice from, struct file_dir **out)
+static int dir_read(int fd, const struct stat *st, const struct file_dir_want *want, struct file_dir **out)
 {
 	struct file_dir *d = xcalloc(1, sizeof(*d));
 	int e;
 
 	d->refs = 1;
 	d->st = *st;
-	d->in_piece = in_piece;
+	d->in_piece = want->in_piece;
 	d->settled = settled(st);
 	d->taken_ms = clock_mono_ms();
-	d->from = xmemdup(from.n ? from.p : "", from.n ? from.n : 1);
-	d->from_n = from.n;
+	d->from = xmemdup(want->from.n ? want->from.p : "", want->from.n ? want->from.n : 1);
+	d->from_n = want->from.n;
 	e = dir_fill(d, fd);
 	if (e) {
 		dir_free(d);
@@ -269,25 +270,27 @@ static bool same_time(const struct timespec *a, const struct timespec *b)
 	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
 }
 
-static bool dir_fits(const struct file_dir *d, const struct stat *st, bool in_piece, struct slice from, bool continuing)
+static bool dir_fits(const struct file_dir *d, const struct stat *st, const struct file_dir_want *want)
 {
-	if (d->st.st_dev != st->st_dev || d->st.st_ino != st->st_ino || d->in_piece != in_piece)
+	struct slice from = want->from;
+
+	if (d->st.st_dev != st->st_dev || d->st.st_ino != st->st_ino || d->in_piece != want->in_piece)
 		return false;
 	if (slice_cmp(from, slice_of(d->from, d->from_n)) < 0 || (d->cut && slice_cmp(from, slice_of(d->cut, d->cut_n)) >= 0))
 		return false;
-	if (continuing && clock_mono_ms() - d->taken_ms < CONTINUE_MS)
+	if (want->continuing && clock_mono_ms() - d->taken_ms < CONTINUE_MS)
 		return true;
 	return d->settled && same_time(&d->st.st_mtim, &st->st_mtim) && same_time(&d->st.st_ctim, &st->st_ctim);
 }
 
-static struct file_dir *cache_find(struct site_file *sf, const struct stat *st, bool in_piece, struct slice from, bool continuing)
+static struct file_dir *cache_find(struct site_file *sf, const struct stat *st, const struct file_dir_want *want)
 {
 	struct file_dir *d = NULL;
 	size_t i;
 
 	pthread_mutex_lock(&sf->lock);
 	for (i = 0; i < CACHE_SLOTS && !d; i++)
-		if (sf->dirs->slot[i] && dir_fits(sf->dirs->slot[i], st, in_piece, from, continuing))
+		if (sf->dirs->slot[i] && dir_fits(sf->dirs->slot[i], st, want))
 			d = sf->dirs->slot[i];
 	if (d) {
 		d->refs++;
@@ -340,17 +343,17 @@ static void cache_keep(struct site_file *sf, struct file_dir *d)
 	pthread_mutex_unlock(&sf->lock);
 }
 
-int file_dir_get(struct site_file *sf, int fd, bool in_piece, struct slice from, bool continuing, struct file_dir **out)
+int file_dir_get(struct site_file *sf, int fd, const struct file_dir_want *want, struct file_dir **out)
 {
 	struct stat st;
 	int e;
 
 	if (fstat(fd, &st) < 0)
 		return errno;
-	*out = cache_find(sf, &st, in_piece, from, continuing);
+	*out = cache_find(sf, &st, want);
 	if (*out)
 		return 0;
-	e = dir_read(fd, &st, in_piece, from, out);
+	e = dir_read(fd, &st, want, out);
 	if (e == 0)
 		cache_keep(sf, *out);
 	return e;

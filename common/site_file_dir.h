@@ -36,9 +36,13 @@ static inline struct slice file_dir_text(const struct file_dir *d, size_t i)
 	return slice_of(d->names + d->v[i].off, d->v[i].len);
 }
 
-/* The snapshot of the directory fd that begins at or before the text from and reaches beyond it. 0 or an errno. continuing: one of an
- * earlier page of the same list will do. */
-int file_dir_get(struct site_file *sf, int fd, bool in_piece, struct slice from, bool continuing, struct file_dir **out) GFS_MUST_USE;
+struct file_dir_want {
+	bool in_piece;     /* the directory is one */
+	bool continuing;   /* a snapshot made for an earlier page of the same list will do */
+	struct slice from;
+};
+/* A snapshot of the directory fd that begins at or before the text from and reaches beyond it. 0 or an errno. */
+int file_dir_get(struct site_file *sf, int fd, const struct file_dir_want *want, struct file_dir **out) GFS_MUST_USE;
 void file_dir_release(struct site_file *sf, struct file_dir **d);
 /* Index of the first entry >= from. */
 size_t file_dir_seek(const struct file_dir *d, struct slice from);

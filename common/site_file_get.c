@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * GET and HEAD of a file site. What is in memory is answered on the loop at once: the name, the metadata and (asked by
- * RWF_NOWAIT) the bytes; else a pool thread does the same with leave to wait. Up to FILE_INLINE_MAX bytes are handed over as bytes: that
- * is cheaper than a descriptor. A caller that can send from a descriptor gets one for more, with the beginning of the
+ * RWF_NOWAIT) the bytes; else a pool thread does the same with leave to wait. Up to FILE_INLINE_MAX bytes are handed over as
+ * bytes: that is cheaper than a descriptor. A caller that can send from a descriptor gets one for more, with the beginning of the
  * range in memory; others get pieces read by the pool, one at a time.
  */
 #include "config.h"

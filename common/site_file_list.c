@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * LIST of a file site, in byte order of keys, which is not the order of a walk: "a" may be a file's or a directory's name, keys below
- * "a/" come after "a.txt" ('.' sorts before '/'), and the pieces of a long segment lie among names that share its beginning. So
- * this is a merge: a heap of cursors, each a place in a sorted directory or a directory not opened yet, ordered by the smallest key it can
- * still give. What cannot hold a wanted key is never opened. One job on the pool per page.
+ * LIST of a file site, in byte order of keys, which is not the order of a walk: "a" may be a file's or a directory's name,
+ * keys below "a/" come after "a.txt" ('.' sorts before '/'), and the pieces of a long segment lie among names that share its
+ * beginning. So this is a merge: a heap of cursors, each a place in a sorted directory or a directory not opened yet, ordered
+ * by the smallest key it can still give. What cannot hold a wanted key is never opened. One job on the pool per page.
  */
 #include "config.h"
 
@@ -181,7 +181,8 @@ static int cursor_load(struct lister *l, struct cursor *c, int fd, struct slice 
 {
 	struct site_file *sf = site_file_of(l->op.base.site);
 	struct file_dir *next = NULL;
-	int e = file_dir_get(sf, fd, c->in_piece, from, l->continuing, &next);
+	struct file_dir_want want = {c->in_piece, l->continuing, from};
+	int e = file_dir_get(sf, fd, &want, &next);
 
 	if (e == 0) {
 		c->i = file_dir_seek(next, from);
@@ -191,10 +192,10 @@ static int cursor_load(struct lister *l, struct cursor *c, int fd, struct slice 
 	return e;
 }
 
-/* under ends with the first n bytes of the segment (and a slash): pushes that directory if it is there. */
-static void push_beginning(struct lister *l, const struct cursor *c, int fd, struct slice under, size_t n, bool piece)
+/* under ends with the beginning of a segment (and a slash, unless a piece): pushes that directory if it is there. */
+static void push_beginning(struct lister *l, const struct cursor *c, int fd, struct slice under, bool piece)
 {
-	struct slice text = slice_of(under.p + c->under_n, n);
+	struct slice text = slice_of(under.p + c->under_n, under.n - c->under_n - (piece ? 0 : 1));
 	char buf[NAME_MAX + 1];
 	const char *name;
 	struct stat st;
@@ -218,10 +219,10 @@ static void push_beginnings(struct lister *l, const struct cursor *c, int fd, st
 		strbuf_add(&under, c->under, c->under_n);
 		strbuf_add_slice(&under, text);
 		if (n == file_piece_size(c->in_piece))
-			push_beginning(l, c, fd, strbuf_slice(&under), n, true);
+			push_beginning(l, c, fd, strbuf_slice(&under), true);
 		strbuf_addc(&under, '/');
 		if ((unsigned char)segment.p[n] < '/')
-			push_beginning(l, c, fd, strbuf_slice(&under), n, false);
+			push_beginning(l, c, fd, strbuf_slice(&under), false);
 	}
 	strbuf_free(&under);
 }

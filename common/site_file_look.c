@@ -125,7 +125,7 @@ int file_look(struct site_file *sf, int root, const struct file_name *name, stru
 			return file_root_check(sf, root, err) ? err->err : file_fail(err, GFS_ERR_NO_SUCH_KEY, "no such object");
 		if (e)
 			return file_fail_errno(err, e, "open");
-		e = file_meta_read(sf, root, name, &out->st, 0, &out->info);
+		e = file_meta_read(sf, root, name, 0, out);
 		/* The sidecar goes away after its file was replaced: then this is an old version, not one without a tag. */
 		if (e == 0 && (out->info.gen_tagged || !replaced(root, name->path, &out->st)))
 			return 0;
@@ -256,25 +256,21 @@ static int root_cached(struct site_file *sf)
 
 int file_look_cached(struct site_file *sf, const struct file_name *name, int *fd_out, struct file_info **info_out)
 {
-	int root = root_cached(sf), fd, e;
-	struct object_info info;
-	struct stat st;
+	int root = root_cached(sf);
+	struct file_found f = {.fd = -1};
 
-	if (root < 0 || file_object_open(root, name->path, RESOLVE_CACHED, &fd, &st))
+	if (root < 0 || file_object_open(root, name->path, RESOLVE_CACHED, &f.fd, &f.st))
 		return EAGAIN;
-	*info_out = info_find(sf, name, &st);
+	*info_out = info_find(sf, name, &f.st);
 	if (!*info_out) {
-		e = file_meta_read(sf, root, name, &st, RESOLVE_CACHED, &info);
 		/* Without a sidecar more has to be looked at: leave it to the pool, which keeps what it finds. */
-		if (e == 0 && !info.gen_tagged)
-			object_info_free(&info);
-		if (e || !info.gen_tagged) {
-			close(fd);
+		if (file_meta_read(sf, root, name, RESOLVE_CACHED, &f) || !f.info.gen_tagged) {
+			file_found_free(&f);
 			return EAGAIN;
 		}
-		*info_out = info_make(name, &st, &info);
+		*info_out = info_make(name, &f.st, &f.info);
 		info_store(sf, *info_out);
 	}
-	*fd_out = fd;
+	*fd_out = f.fd;
 	return 0;
 }

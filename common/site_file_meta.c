@@ -245,10 +245,11 @@ static void info_plain(const struct site_file *sf, const struct stat *st, struct
 	info->gen = gen_derive(info->mtime_ms, sf->base.conf.name);
 }
 
-int file_meta_read(const struct site_file *sf, int root, const struct file_name *name, const struct stat *st, uint64_t resolve,
-                   struct object_info *info)
+int file_meta_read(const struct site_file *sf, int root, const struct file_name *name, uint64_t resolve, struct file_found *out)
 {
-	struct file_meta m = {file_name_full(name), file_name_key(name), st->st_ino, (uint64_t)st->st_size, file_mtime_ns(st), info};
+	const struct stat *st = &out->st;
+	struct file_meta m = {file_name_full(name), file_name_key(name), st->st_ino, (uint64_t)st->st_size, file_mtime_ns(st),
+	                      &out->info};
 	char path[96], text[FILE_META_MAX];
 	struct iovec v = {text, sizeof(text)};
 	ssize_t n;
@@ -266,7 +267,7 @@ int file_meta_read(const struct site_file *sf, int root, const struct file_name 
 	if (fd >= 0)
 		close(fd);
 	if (n < 0 || !file_meta_parse(slice_of(text, (size_t)n), &m))
-		info_plain(sf, st, info);
+		info_plain(sf, st, &out->info);
 	return 0;
 }
 

@@ -112,7 +112,8 @@ static void claim_work(void *arg)
 	if (file_root_open(sf, &root, &c->err))
 		return;
 	/* Whatever marker is there stays: ours is success, another's a refusal. Only an absent one is written. */
-	if (file_root_check(sf, root, &c->err) == GFS_ERR_SITE_MARKER && faccessat(root, SITE_MARKER_KEY, F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
+	if (file_root_check(sf, root, &c->err) == GFS_ERR_SITE_MARKER &&
+	    faccessat(root, SITE_MARKER_KEY, F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
 		c->err = (struct file_err){0};
 		e = write_marker(sf, root);
 		if (e)

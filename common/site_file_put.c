@@ -288,16 +288,14 @@ void site_file_put_end(struct site_put *op)
 
 static void place(struct file_put *put, int root, uint64_t inode)
 {
-	struct site_file *sf = put_site(put);
-	struct slice full = file_name_full(&put->name);
-	uint64_t old = 0;
-	bool done = false;
+	struct file_change c = {.sf = put_site(put), .root = root, .name = &put->name, .err = &put->err};
 
-	if (file_tree_place(sf, root, &put->name, &put->tmp, &old, &done, &put->err) && !done)
-		file_meta_unlink(root, full, inode);
-	else if (old && old != inode)
-		file_meta_unlink(root, full, old);
-	if (done)
+	(void)file_tree_place(&c, &put->tmp);
+	if (!c.done)
+		file_meta_unlink(root, file_name_full(&put->name), inode);
+	else if (c.inode && c.inode != inode)
+		file_meta_unlink(root, file_name_full(&put->name), c.inode);
+	if (c.done)
 		put->failure = SITE_UNKNOWN;
 }
 
@@ -369,19 +367,16 @@ struct file_delete {
 static void delete_work(void *arg)
 {
 	struct file_delete *d = arg;
-	struct site_file *sf = site_file_of(d->site);
-	uint64_t inode;
-	bool done;
-	int root;
+	struct file_change c = {.sf = site_file_of(d->site), .name = &d->name, .err = &d->err};
 
-	if (d->err.err || file_root_open_checked(sf, &root, &d->err))
+	if (d->err.err || file_root_open_checked(c.sf, &c.root, &d->err))
 		return;
-	(void)!file_tree_remove(sf, root, &d->name, &inode, &done, &d->err);
-	if (done)
+	(void)file_tree_remove(&c);
+	if (c.done)
 		d->failure = SITE_UNKNOWN;
-	if (inode && !d->err.err)
-		file_meta_unlink(root, file_name_full(&d->name), inode);
-	close(root);
+	if (c.inode && !d->err.err)
+		file_meta_unlink(c.root, file_name_full(&d->name), c.inode);
+	close(c.root);
 }
 
 static void delete_done(void *arg)

@@ -183,8 +183,8 @@ static int enter_dir(struct place *p, int at, const char *name)
 	return open_dir(at, name);
 }
 
-/* The directory of a path, made when missing. Under the shared lock: else a directory made here might lie in one that is just being
- * turned back into a file. -1 with errno; ENOENT: it vanished again, try again. */
+/* The directory of a path, made when missing. Under the shared lock: else a directory made here might lie in one that is just
+ * being turned back into a file. -1 with errno; ENOENT: it vanished again, try again. */
 static int enter_parent(struct place *p, const struct file_name *name)
 {
 	size_t n = last_name(name->path, name->path_n), at;
@@ -324,17 +324,17 @@ static int place_once(struct place *p, const struct file_name *name, struct file
 	return e;
 }
 
-int file_tree_place(struct site_file *sf, int root, const struct file_name *name, struct file_tmp *tmp, uint64_t *old_inode_out,
-                    bool *done_out, struct file_err *err)
+int file_tree_place(struct file_change *change, struct file_tmp *tmp)
 {
-	struct place p = {.sf = sf, .root = root, .tmp = tmp};
+	struct place p = {.sf = change->sf, .root = change->root, .tmp = tmp};
+	struct file_err *err = change->err;
 	int tries, e = ENOENT;
 
 	/* ENOENT: a directory was removed under us. ENOTDIR, EISDIR, EEXIST: it was converted, or another process was first. */
 	for (tries = 0; tries < TREE_TRIES && !p.done && (e == ENOENT || e == ENOTDIR || e == EISDIR || e == EEXIST); tries++)
-		e = place_once(&p, name, err);
-	*old_inode_out = p.old_inode;
-	*done_out = p.done;
+		e = place_once(&p, change->name, err);
+	change->inode = p.old_inode;
+	change->done = p.done;
 	if (e == 0 || err->err)
 		return err->err;
 	if (e == ENOTDIR || e == ELOOP || e == EXDEV || e == EISDIR || e == EEXIST)
@@ -376,8 +376,8 @@ static void remove_empty_dirs(struct site_file *sf, int root, char *path, size_t
 	}
 }
 
-/* Unlinks the regular file (dir, name) and syncs; *inode_out 0 when there is none. EISDIR: a directory. */
-static int remove_at(int dir, const char *name, uint64_t *inode_out, bool *done_out)
+/* Unlinks the regular file (dir, name), if there is one. EISDIR: a directory. */
+static int remove_at(struct file_change *change, int dir, const char *name)
 {
 	struct stat st;
 
@@ -387,31 +387,31 @@ static int remove_at(int dir, const char *name, uint64_t *inode_out, bool *done_
 		return S_ISDIR(st.st_mode) ? EISDIR : 0;
 	if (unlinkat(dir, name, 0) < 0)
 		return errno == ENOENT ? 0 : errno;
-	*done_out = true;
-	*inode_out = st.st_ino;
+	change->done = true;
+	change->inode = st.st_ino;
 	return 0;
 }
 
 /* Under the shared lock. changed_out: the directory to sync, to be closed when it is not dir; -1: nothing was there. */
-static int remove_locked(int dir, const char *name, uint64_t *inode_out, bool *done_out, int *changed_out)
+static int remove_locked(struct file_change *change, int dir, const char *name, int *changed_out)
 {
-	int in, e = remove_at(dir, name, inode_out, done_out);
+	int in, e = remove_at(change, dir, name);
 
-	*changed_out = *done_out ? dir : -1;
+	*changed_out = change->done ? dir : -1;
 	if (e != EISDIR)
 		return e;
 	in = open_dir(dir, name);
 	if (in < 0)
 		return errno == ENOENT ? 0 : errno;
-	e = remove_at(in, FILE_OBJ, inode_out, done_out);
-	if (*done_out)
+	e = remove_at(change, in, FILE_OBJ);
+	if (change->done)
 		*changed_out = in;
 	else
 		close(in);
 	return e == EISDIR ? 0 : e;
 }
 
-/* The directory of the path: -1 with errno. */
+/* The directory of the path: -1 with errno. path is scratch. */
 static int open_parent(int root, const struct file_name *name, char *path)
 {
 	size_t n = last_name(name->path, name->path_n);
@@ -423,40 +423,47 @@ static int open_parent(int root, const struct file_name *name, char *path)
 	return open_dir(root, path);
 }
 
-int file_tree_remove(struct site_file *sf, int root, const struct file_name *name, uint64_t *inode_out, bool *done_out,
-                     struct file_err *err)
+/* Opens the directory and removes what is wanted, under the shared lock. 0, or an errno unless change->err tells. */
+static int remove_once(struct file_change *change, char *scratch, int *dir_out, int *changed_out)
 {
-	size_t base = last_name(name->path, name->path_n), n;
-	int dir, lock, changed = -1, e;
-	char path[FILE_PATH_MAX];
+	const struct file_name *name = change->name;
+	int lock = file_lock(change->root, LOCK_SH), e;
 
-	*inode_out = 0;
-	*done_out = false;
-	lock = file_lock(root, LOCK_SH);
+	*dir_out = *changed_out = -1;
 	if (lock < 0)
-		return file_fail_errno(err, errno, "lock");
-	dir = open_parent(root, name, path);
-	e = dir < 0 ? errno : 0;
-	if (dir < 0 || file_root_check(sf, root, err)) {
-		close(lock);
-		if (dir >= 0)
-			close(dir);
-		if (e == ENOENT || e == ENOTDIR || e == ELOOP || e == EXDEV)
-			return file_root_check(sf, root, err);
-		return err->err ? err->err : file_fail_errno(err, e, "removing");
-	}
-	e = remove_locked(dir, name->path + base, inode_out, done_out, &changed);
+		return errno;
+	*dir_out = open_parent(change->root, name, scratch);
+	e = *dir_out < 0 ? errno : 0;
+	/* The last look at the marker, just before the step; without a directory it is what makes the object absent. */
+	if (file_root_check(change->sf, change->root, change->err))
+		e = ECANCELED;
+	else if (e == ENOENT || e == ENOTDIR || e == ELOOP || e == EXDEV || e == ENAMETOOLONG)
+		e = 0;
+	else if (e == 0)
+		e = remove_locked(change, *dir_out, name->path + last_name(name->path, name->path_n), changed_out);
 	close(lock);
+	return e;
+}
+
+int file_tree_remove(struct file_change *change)
+{
+	const struct file_name *name = change->name;
+	size_t base = last_name(name->path, name->path_n), n;
+	char path[FILE_PATH_MAX];
+	int dir, changed, e;
+
+	e = remove_once(change, path, &dir, &changed);
 	if (e == 0 && changed >= 0 && fsync(changed) < 0)
 		e = errno;
-	n = changed >= 0 && changed != dir ? name->path_n : base ? base - 1 : 0;
+	n = changed != dir ? name->path_n : base ? base - 1 : 0;
 	if (changed >= 0 && changed != dir)
 		close(changed);
-	close(dir);
+	if (dir >= 0)
+		close(dir);
 	if (e)
-		return err->err ? err->err : file_fail_errno(err, e, "removing");
+		return change->err->err ? change->err->err : file_fail_errno(change->err, e, "removing");
 	memcpy(path, name->path, name->path_n + 1);
-	if (*done_out)
-		remove_empty_dirs(sf, root, path, n);
+	if (change->done)
+		remove_empty_dirs(change->sf, change->root, path, n);
 	return 0;
 }

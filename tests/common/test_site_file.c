@@ -123,7 +123,8 @@ Test(site_file, stores_a_readable_file_with_its_metadata)
 Test(site_file, keeps_every_shape_of_key)
 {
 	static const char *const plain[] = {"a", "b/c", "b/", "/", "//", "/x", "x//y", "x//y//", "sp ace/a b", "p%20/%/%%", "q?#+&=;",
-	                                    "gr\xc3\xbc\xc3\x9f/\xe6\x97\xa5\xe6\x9c\xac", ".hidden", "a.gfs-cont", "+x", "...", ".gfs",
+	                                    "gr\xc3\xbc\xc3\x9f/\xe6\x97\xa5\xe6\x9c\xac", ".hidden", "a.gfs-cont", "+x",
+	                                    "...", ".gfs",
 	                                    "-", "\\", "\x01\x7f"};
 	char long1[301], deep[1089], full[1089], mark[256], all_slashes[1089];
 	const char *keys[30];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fuzzes the names and sidecars of a file site. First byte 0: the rest is a key, whose path must be made of safe names and lead back to the
- * key. 1: the rest is a path found on the disk; if it stands for a key, that key's path is this one. 2: the rest is the inside of a
- * sidecar with a right sum.
+ * Fuzzes the names and sidecars of a file site. First byte 0: the rest is a key, whose path must be made of safe names and lead
+ * back to the key. 1: the rest is a path found on the disk; if it stands for a key, that key's path is this one. 2: the rest is
+ * the inside of a sidecar with a right sum.
  */
 #include "config.h"
 
