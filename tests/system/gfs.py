@@ -248,7 +248,8 @@ class Suite:
     def wait_clean(self, seconds=30):
         """Until repld has nothing left to bring anywhere."""
         def clean():
-            return self.metric("globalfs_replication_queue_depth") == 0
+            show = self.daemon("repl")
+            return show["queue_depth"] == 0 and show["open_writes"] == 0 and show["in_doubt"] == 0
         wait_for("an empty replication queue", clean, seconds)
 
     def metric(self, name):
