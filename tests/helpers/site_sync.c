@@ -23,10 +23,17 @@ static void open_site(struct site_sync *s)
 
 void site_sync_begin(struct site_sync *s, const char *prefix)
 {
+	char dir[] = "/tmp/gfs-site-XXXXXX";
+
+	cr_assert(mkdtemp(dir));
+	site_sync_begin_at(s, dir, prefix);
+}
+
+void site_sync_begin_at(struct site_sync *s, const char *dir, const char *prefix)
+{
 	memset(s, 0, sizeof(*s));
 	s->fd = -1;
-	strcpy(s->dir, "/tmp/gfs-site-XXXXXX");
-	cr_assert(mkdtemp(s->dir));
+	snprintf(s->dir, sizeof(s->dir), "%s", dir);
 	s->base = event_base_new();
 	s->pool = pool_create(s->base, 4);
 	s->env.base = s->base;
@@ -75,16 +82,21 @@ static void forget(struct site_sync *s)
 	s->reason[0] = s->etag[0] = '\0';
 }
 
-void site_sync_end(struct site_sync *s)
+void site_sync_detach(struct site_sync *s)
 {
-	char cmd[128];
-
 	forget(s);
 	site_close(&s->site);
 	pool_destroy(&s->pool);
 	event_base_loop(s->base, EVLOOP_NONBLOCK);
 	event_base_free(s->base);
 	site_conf_free(&s->conf);
+}
+
+void site_sync_end(struct site_sync *s)
+{
+	char cmd[128];
+
+	site_sync_detach(s);
 	snprintf(cmd, sizeof(cmd), "rm -rf %s", s->dir);
 	cr_assert_eq(system(cmd), 0);
 }

@@ -42,7 +42,10 @@ struct site_sync {
 
 /* A file site on a fresh directory, claimed. */
 void site_sync_begin(struct site_sync *s, const char *prefix);
+/* On a directory that is there, and may have been claimed before. */
+void site_sync_begin_at(struct site_sync *s, const char *dir, const char *prefix);
 void site_sync_reopen(struct site_sync *s);
+void site_sync_detach(struct site_sync *s); /* the directory stays */
 void site_sync_end(struct site_sync *s);
 /* Runs the loop until *flag. */
 void site_sync_wait(struct site_sync *s, const bool *flag);
