@@ -227,6 +227,10 @@ void conn_run(struct conn *c)
 		return;
 	c->running = true;
 	c->turn_left = CONN_TURN_BYTES;
+	if (c->later) {
+		c->later = false;
+		event_del(&c->later_ev);
+	}
 	while (steps[c->state].step(c))
 		;
 	c->running = false;
@@ -236,6 +240,7 @@ void conn_run(struct conn *c)
 		conn_arm(c);
 }
 
+/* Output that the socket would take goes out from the loop, without a word to epoll: most often the handler's next call sends it. */
 void conn_arm(struct conn *c)
 {
 	bool input = steps[c->state].wants_input(c), output = conn_out_pending(c) && !c->file.job;
@@ -249,15 +254,14 @@ void conn_arm(struct conn *c)
 		else
 			event_del(&c->read_ev);
 	}
-	if (output != c->write_armed) {
-		c->write_armed = output;
-		if (output)
+	if ((output && c->wr_blocked) != c->write_armed) {
+		c->write_armed = !c->write_armed;
+		if (c->write_armed)
 			event_add(&c->write_ev, NULL);
 		else
 			event_del(&c->write_ev);
 	}
-	/* a failure that was noted outside of a step */
-	if (c->broken || c->reply.cut)
+	if ((output && !c->wr_blocked) || c->broken || c->reply.cut)
 		conn_later(c);
 }
 
@@ -265,6 +269,9 @@ void conn_later(struct conn *c)
 {
 	static const struct timeval now = {0, 0};
 
+	if (c->later)
+		return;
+	c->later = true;
 	event_add(&c->later_ev, &now);
 }
 

@@ -89,7 +89,7 @@ struct conn {
 	bool wr_blocked; /* the socket took less than it was given */
 	bool broken;     /* the client is gone */
 	bool peer_eof;   /* the client has shut its side; it may still read */
-	bool read_armed, write_armed;
+	bool read_armed, write_armed, later;
 	bool was_waiting;
 	unsigned served;
 	size_t turn_left; /* of CONN_TURN_BYTES */
