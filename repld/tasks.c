@@ -233,7 +233,7 @@ static void copy_start(struct task *t)
 		return;
 	}
 	t->tried[t->n_tried++] = source->id;
-	struct site *const sites[2] = {source->site, target->site};
+	const uint32_t sites[2] = {source->id, t->site};
 
 	t->transfer = transfer_start(t->r, key_name(t->e), &t->v, sites, &copy_cbs, t);
 }

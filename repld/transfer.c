@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "common/pool.h"
 #include "common/xalloc.h"
+#include "queue.h"
 
 #define FILL_HIGH_BYTES (256u << 10) /* the source is paused above this */
 #define HASH_INLINE_BYTES (16u << 10) /* hashing less is cheaper than handing it to a thread */
@@ -24,7 +25,7 @@ struct transfer {
 	char *key;
 	size_t key_n;
 	struct version v;
-	struct site *source, *target;
+	uint32_t target;
 	struct transfer_cbs cbs;
 	void *arg;
 	struct site_get *get;
@@ -210,6 +211,7 @@ static bool source_fits(const struct transfer *t, const struct object_info *info
 static void on_get_head(void *arg, const struct object_info *info, uint64_t off, uint64_t len, int fd)
 {
 	struct transfer *t = arg;
+	const struct repl_site *rs = queue_site(t->r, t->target);
 
 	(void)off;
 	(void)len;
@@ -231,8 +233,12 @@ static void on_get_head(void *arg, const struct object_info *info, uint64_t off,
 		.flags = SITE_RESERVED,
 	};
 
+	if (!rs || !rs->site) {
+		finish(t, SITE_FAILED, GFS_ERR_NO_SUCH_SITE, "the target site is gone");
+		return;
+	}
 	t->calc = etag_calc_create(req.part_size);
-	t->put = site_put(t->target, &req, &put_cbs, t);
+	t->put = site_put(rs->site, &req, &put_cbs, t);
 }
 
 static bool on_get_data(void *arg, const void *p, size_t n)
@@ -280,16 +286,16 @@ static const struct site_get_cbs get_cbs = {on_get_head, on_get_data, on_get_don
 
 /* ---- life ---- */
 
-struct transfer *transfer_start(struct repld *r, struct slice key, const struct version *v, struct site *const sites[2],
+struct transfer *transfer_start(struct repld *r, struct slice key, const struct version *v, const uint32_t sites[2],
 				const struct transfer_cbs *cbs, void *arg)
 {
 	struct transfer *t = xcalloc(1, sizeof(*t));
+	const struct repl_site *source = queue_site(r, sites[0]);
 
 	t->r = r;
 	t->key = xmemdup(key.p, key.n);
 	t->key_n = key.n;
 	t->v = *v;
-	t->source = sites[0];
 	t->target = sites[1];
 	t->cbs = *cbs;
 	t->arg = arg;
@@ -300,9 +306,10 @@ struct transfer *transfer_start(struct repld *r, struct slice key, const struct 
 		.if_match = t->v.etag[0] && t->v.part_size ? t->v.etag : NULL,
 		.flags = SITE_RESERVED,
 	};
-	struct site_get *get = site_get(t->source, &req, &get_cbs, t);
-
-	t->get = get; /* NULL when it has ended already */
+	if (source && source->site)
+		t->get = site_get(source->site, &req, &get_cbs, t); /* NULL when it has ended already */
+	else
+		finish_source(t, GFS_ERR_NO_SUCH_SITE, false, "the source site is gone");
 	return t;
 }
 

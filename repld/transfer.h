@@ -31,8 +31,9 @@ struct transfer_cbs {
 	void (*done)(void *arg, const struct transfer_end *end);
 };
 
-/* v and key are copied; source and target stay open while it runs. Callbacks come from the loop. */
-struct transfer *transfer_start(struct repld *r, struct slice key, const struct version *v, struct site *const sites[2],
+/* v and key are copied. sites: ids of source and target; a change of the site table may reopen them while it runs. Callbacks come
+ * from the loop. */
+struct transfer *transfer_start(struct repld *r, struct slice key, const struct version *v, const uint32_t sites[2],
 				const struct transfer_cbs *cbs, void *arg);
 void transfer_complete(struct transfer *t);
 /* False: the completing act has begun and cannot be stopped; done will come. */

@@ -875,6 +875,28 @@ Test(protocol, replicate_copies_what_the_journal_does_not_know, .timeout = 30)
 	rig_down(&g);
 }
 
+Test(protocol, a_new_site_table_does_not_disturb_copies, .timeout = 30)
+{
+	struct rig g = {0};
+	char key[16];
+
+	rig_new(&g);
+	for (int i = 0; i < 30; i++) {
+		struct put p = {.key = key, .body = "v1", .n_async = 1};
+
+		snprintf(key, sizeof(key), "k%d", i);
+		whole(&g, &p);
+		for (int k = 0; k < i % 5; k++)
+			event_base_loop(g.base, EVLOOP_NONBLOCK);
+		repld_set_sites(g.r, &g.table);
+	}
+	for (int i = 0; i < 30; i++) {
+		snprintf(key, sizeof(key), "k%d", i);
+		UNTIL(&g, has(3, key, "v1") && clean(&g, key));
+	}
+	rig_down(&g);
+}
+
 Test(protocol, rows_of_a_removed_site_are_dropped, .timeout = 30)
 {
 	struct rig g = {0};
