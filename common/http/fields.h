@@ -33,7 +33,8 @@ struct http_conditions {
 	struct slice if_match, if_none_match, if_modified_since, if_unmodified_since; /* {NULL, 0} when absent */
 };
 enum http_cond { HTTP_COND_PASS, HTTP_COND_NOT_MODIFIED, HTTP_COND_FAILED };
-enum http_cond http_conditions_check(const struct http_conditions *c, bool is_read, bool exists, const char *etag, int64_t mtime_ms);
+enum http_cond http_conditions_check(const struct http_conditions *c, bool is_read, bool exists, const char *etag,
+                                     int64_t mtime_ms);
 bool http_conditions_any(const struct http_conditions *c);
 /* If-Range (RFC 9110 section 13.1.5): may the Range be used? */
 bool http_if_range_ok(struct slice if_range, const char *etag, int64_t mtime_ms);

@@ -41,11 +41,11 @@ struct http_head {
 	struct http_header headers[HTTP_HEADERS_MAX];
 };
 
-/* Looks for the end of a head in p[0..n): returns its length with the final CRLF CRLF, 0 when more bytes are needed. Leading empty
- * lines (at most 2) are part of it (RFC 9112 section 2.2). scanned_io: where the last look ended, 0 at first. */
+/* Looks for the end of a head in p[0..n): returns its length with the final CRLF CRLF, 0 when more bytes are needed. Leading
+ * empty lines (at most 2) are part of it (RFC 9112 section 2.2). scanned_io: where the last look ended, 0 at first. */
 size_t http_head_length(const char *p, size_t n, size_t *scanned_io);
-/* p[0..n) is exactly one head. 0; GFS_ERR_INVALID (400), GFS_ERR_TOO_LARGE (431: more than max_headers), GFS_ERR_UNSUPPORTED (505 or
- * 501); *why_out a static sentence. */
+/* p[0..n) is exactly one head. 0; GFS_ERR_INVALID (400), GFS_ERR_TOO_LARGE (431: more than max_headers, or over 1 MiB),
+ * GFS_ERR_UNSUPPORTED (505, then out->minor is -1, or 501); *why_out a static sentence. */
 int http_head_parse(const char *p, size_t n, unsigned max_headers, struct http_head *out, const char **why_out) GFS_MUST_USE;
 /* The first field of that name (case-insensitive), or {NULL, 0}. */
 struct slice http_head_get(const struct http_head *h, const char *name);
@@ -59,8 +59,9 @@ struct http_chunked {
 	unsigned digits;
 };
 void http_chunked_init(struct http_chunked *c);
-/* Consumes framing from p[0..n) until payload begins or input ends: *used_out bytes of framing eaten; then up to c->left bytes of
- * payload follow in the input, to be taken by the caller with http_chunked_took(). 0; 1 when the body has ended; GFS_ERR_INVALID. */
+/* Consumes framing from p[0..n) until payload begins or input ends: *used_out bytes of framing eaten; then up to
+ * http_chunked_payload() bytes of payload follow in the input, to be taken by the caller with http_chunked_took(). 0; 1 when the
+ * body has ended; GFS_ERR_INVALID. */
 int http_chunked_next(struct http_chunked *c, const char *p, size_t n, size_t *used_out) GFS_MUST_USE;
 void http_chunked_took(struct http_chunked *c, size_t n);
 /* Bytes of payload that come next; 0 while framing is due. */
