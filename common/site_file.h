@@ -22,6 +22,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
+#include <sys/types.h>
 
 #include "key.h"
 #include "site_impl.h"
@@ -117,6 +118,8 @@ static inline struct slice file_name_key(const struct file_name *n)
 #define FILE_RESOLVE (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
 /* Descriptor of a file under at, or -1 with errno. A path of any length. resolve: 0 or RESOLVE_CACHED. */
 int file_openat(int at, const char *path, uint64_t flags, uint64_t resolve);
+/* Reads what is in memory: like pread(), or -1 with EAGAIN when the disk would have to be read. */
+ssize_t file_read_now(int fd, void *p, size_t n, uint64_t off);
 /* A fresh descriptor of ROOT. */
 int file_root_open(const struct site_file *sf, int *fd_out, struct file_err *err) GFS_MUST_USE;
 /* 0 when ROOT holds our marker: one fstatat() when it is the marker seen last. */

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "site_file.h"
@@ -231,11 +230,9 @@ static void get_open_done(void *arg)
 static bool resident(int fd, uint64_t off, uint64_t len)
 {
 	uint64_t last = off + (len < FILE_PIECE ? len : FILE_PIECE) - 1;
-	struct iovec v;
 	char byte;
 
-	v = (struct iovec){&byte, 1};
-	return preadv2(fd, &v, 1, (off_t)off, RWF_NOWAIT) == 1 && preadv2(fd, &v, 1, (off_t)last, RWF_NOWAIT) == 1;
+	return file_read_now(fd, &byte, 1, off) == 1 && file_read_now(fd, &byte, 1, last) == 1;
 }
 
 static bool answer_from_memory(const struct site_get_req *req, const struct site_get_cbs *cbs, void *arg, int fd,
@@ -244,7 +241,6 @@ static bool answer_from_memory(const struct site_get_req *req, const struct site
 	struct site_result ok = site_result_make(SITE_DONE, 0, "");
 	char buf[FILE_INLINE_MAX];
 	struct file_err err = {0};
-	struct iovec v;
 	uint64_t off, len;
 
 	if (check_req(req, info, &off, &len, &err))
@@ -256,8 +252,7 @@ static bool answer_from_memory(const struct site_get_req *req, const struct site
 		cbs->done(arg, &ok, 0);
 		return true;
 	}
-	v = (struct iovec){buf, (size_t)len};
-	if (len > sizeof(buf) || (len > 0 && preadv2(fd, &v, 1, (off_t)off, RWF_NOWAIT) != (ssize_t)len))
+	if (len > sizeof(buf) || (len > 0 && file_read_now(fd, buf, (size_t)len, off) != (ssize_t)len))
 		return false;
 	close(fd);
 	cbs->head(arg, info, off, len, -1);

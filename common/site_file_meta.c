@@ -25,7 +25,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "map.h"
@@ -251,7 +250,6 @@ int file_meta_read(const struct site_file *sf, int root, const struct file_name 
 	struct file_meta m = {file_name_full(name), file_name_key(name), st->st_ino, (uint64_t)st->st_size, file_mtime_ns(st),
 	                      &out->info};
 	char path[96], text[FILE_META_MAX];
-	struct iovec v = {text, sizeof(text)};
 	ssize_t n;
 	int fd;
 
@@ -259,7 +257,7 @@ int file_meta_read(const struct site_file *sf, int root, const struct file_name 
 	fd = file_openat(root, path, O_RDONLY | O_NONBLOCK, resolve);
 	if (fd < 0 && errno == EAGAIN)
 		return EAGAIN;
-	n = fd < 0 ? -1 : preadv2(fd, &v, 1, 0, resolve ? RWF_NOWAIT : 0);
+	n = fd < 0 ? -1 : resolve ? file_read_now(fd, text, sizeof(text), 0) : pread(fd, text, sizeof(text), 0);
 	if (n < 0 && fd >= 0 && resolve) {
 		close(fd);
 		return EAGAIN;

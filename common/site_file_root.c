@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -208,6 +209,21 @@ int file_lock(int root, int op)
 	if (r == 0)
 		return fd;
 	close(fd);
+	return -1;
+}
+
+ssize_t file_read_now(int fd, void *p, size_t n, uint64_t off)
+{
+	struct iovec v = {p, n};
+	ssize_t r = preadv2(fd, &v, 1, (off_t)off, RWF_NOWAIT);
+	struct statfs fs;
+
+	if (r >= 0 || errno != EOPNOTSUPP)
+		return r;
+	/* A filesystem that cannot tell; this one is memory. */
+	if (fstatfs(fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC)
+		return pread(fd, p, n, (off_t)off);
+	errno = EAGAIN;
 	return -1;
 }
 
