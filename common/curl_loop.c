@@ -27,6 +27,7 @@ struct transfer {
 	void (*gone)(void *arg, CURL *easy); /* set: abandoned */
 	void *arg;
 	bool added, on_work, unpause;
+	curl_socket_t fd; /* that curl watches for it */
 };
 
 TAILQ_HEAD(transfer_list, transfer);
@@ -176,11 +177,13 @@ static void on_kick(evutil_socket_t fd, short what, void *arg)
 
 static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 {
+	struct transfer *t = transfer_of(easy);
 	struct event *ev = socket_arg;
 	struct curl_loop *cl = arg;
 	short flags = EV_PERSIST;
 
-	(void)easy;
+	if (t)
+		t->fd = what == CURL_POLL_REMOVE ? CURL_SOCKET_BAD : fd;
 	if (ev)
 		event_free(ev);
 	if (what == CURL_POLL_REMOVE) {
@@ -259,7 +262,7 @@ int curl_loop_add(struct curl_loop *cl, CURL *easy, void (*done)(void *arg, CURL
 {
 	struct transfer *t = xcalloc(1, sizeof(*t));
 
-	*t = (struct transfer){.easy = easy, .done = done, .arg = arg};
+	*t = (struct transfer){.easy = easy, .done = done, .arg = arg, .fd = CURL_SOCKET_BAD};
 	if (curl_easy_setopt(easy, CURLOPT_PRIVATE, (void *)t)) {
 		free(t);
 		return GFS_ERR_NOMEM;
@@ -305,4 +308,11 @@ void curl_loop_unpause(struct curl_loop *cl, CURL *easy)
 		return;
 	t->unpause = true;
 	work_add(cl, t);
+}
+
+curl_socket_t curl_loop_socket(CURL *easy)
+{
+	struct transfer *t = transfer_of(easy);
+
+	return t ? t->fd : CURL_SOCKET_BAD;
 }

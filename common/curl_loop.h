@@ -27,5 +27,8 @@ void curl_loop_remove(struct curl_loop *cl, CURL *easy);
 void curl_loop_abandon(struct curl_loop *cl, CURL *easy, void (*gone)(void *arg, CURL *easy), void *arg);
 /* Unpauses; safe from inside any callback (it is done from the loop). */
 void curl_loop_unpause(struct curl_loop *cl, CURL *easy);
+/* The socket that curl watches for this transfer now, CURL_SOCKET_BAD when none. A connected upload that is paused is watched for
+ * its answer; without a socket the other side has closed (curl itself says so only when sending goes on). */
+curl_socket_t curl_loop_socket(CURL *easy);
 
 #endif

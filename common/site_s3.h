@@ -34,6 +34,7 @@ struct s3_site {
 	char *base_path; /* before every key: "", "/bucket" */
 	char *region;
 	int64_t skew_ms; /* the store's clock less ours, learnt when it refused a signature for its time */
+	bool clock_known; /* the store has taken a signature of ours */
 	unsigned active;
 	struct s3_req_list waiting; /* for one of max_connections */
 	CURL *idle[S3_IDLE_HANDLES];
@@ -87,6 +88,8 @@ struct s3_req {
 	bool dead; /* cancelled: no callback any more */
 	bool counted, retried, streaming, ending;
 	bool in_curl; /* the loop holds the handle */
+	bool hung_up; /* taken out because the store closed the connection; ends soon */
+	struct s3_req *look; /* a HEAD of the bucket that goes before it */
 	int refused; /* by ourselves while it was built */
 	/* the request */
 	const char *method;

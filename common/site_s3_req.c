@@ -26,6 +26,7 @@
 #define ERROR_BODY_MAX (64 << 10) /* more is dropped */
 #define SKEW_WORTH_MS (5 * 60 * 1000)
 #define TICK_MIN_MS 5
+#define HANG_UP_TICK_MS 250
 
 static void on_timer(evutil_socket_t fd, short what, void *arg);
 static void run(struct s3_req *rq);
@@ -174,6 +175,18 @@ static void on_gone(void *arg, CURL *easy)
 	req_free(arg);
 }
 
+static void on_hung_up(void *arg, CURL *easy)
+{
+	struct s3_req *rq = arg;
+
+	(void)easy;
+	rq->in_curl = false;
+	if (rq->dead)
+		req_free(rq);
+	else
+		req_end(rq);
+}
+
 void s3_req_cancel(struct s3_req **rq_io)
 {
 	struct s3_req *rq = *rq_io;
@@ -184,10 +197,13 @@ void s3_req_cancel(struct s3_req **rq_io)
 		return;
 	rq->dead = true;
 	running = rq->in_curl;
+	s3_req_cancel(&rq->look);
 	if (rq->phase == S3_ENDED)
 		return; /* inside its done() */
 	evtimer_del(rq->timer);
 	release_place(rq);
+	if (rq->hung_up)
+		return; /* on_hung_up() frees it */
 	if (running)
 		curl_loop_abandon(rq->site->site.env->curl, rq->easy, on_gone, rq);
 	else
@@ -306,8 +322,11 @@ static void on_done(void *arg, CURL *easy, CURLcode code)
 	(void)easy;
 	rq->in_curl = false;
 	judge(rq, code);
-	if (!try_again_in_time(rq))
-		req_end(rq);
+	if (try_again_in_time(rq))
+		return;
+	if (is_success(rq->resp.status))
+		rq->site->clock_known = true;
+	req_end(rq);
 }
 
 bool s3_req_may_have_acted(const struct s3_req *rq)
@@ -422,9 +441,31 @@ static int on_seek(void *arg, curl_off_t offset, int origin)
 	return CURL_SEEKFUNC_OK;
 }
 
+/* curl does not tell that the store has closed the connection while sending is paused. */
+static bool store_hung_up(const struct s3_req *rq)
+{
+	return rq->in_curl && rq->send_paused && !rq->head_done && curl_loop_socket(rq->easy) == CURL_SOCKET_BAD;
+}
+
+/* Takes it out of curl and ends it soon: not one more byte is sent. */
+static void hang_up(struct s3_req *rq)
+{
+	s3_req_fail(rq, GFS_ERR_SITE_ERROR, "%.200s closed the connection in the middle of the body", rq->site->origin);
+	rq->connected = true;
+	curl_loop_abandon(rq->site->site.env->curl, rq->easy, on_hung_up, rq);
+	rq->hung_up = true;
+}
+
 void s3_req_resume(struct s3_req *rq)
 {
 	bool paused = rq->send_paused || rq->curl_recv_paused;
+
+	if (rq->hung_up)
+		return;
+	if (store_hung_up(rq)) {
+		hang_up(rq);
+		return;
+	}
 
 	rq->progress_ms = clock_mono_ms();
 	rq->recv_paused = rq->send_paused = rq->curl_recv_paused = false;
@@ -434,6 +475,23 @@ void s3_req_resume(struct s3_req *rq)
 
 /* ---- running ---- */
 
+static void look_done(void *arg, struct s3_req *look)
+{
+	struct s3_req *rq = arg;
+
+	rq->look = NULL;
+	if (look->resp.status > 0) {
+		rq->site->clock_known = true;
+		s3_req_start(rq, false);
+		return;
+	}
+	rq->connected = look->connected;
+	memcpy(rq->reason, look->reason, sizeof(rq->reason));
+	end_soon(rq, look->err);
+}
+
+static const struct s3_req_cbs look_cbs = {.done = look_done};
+
 void s3_req_start(struct s3_req *rq, bool urgent)
 {
 	struct s3_site *site = rq->site;
@@ -441,6 +499,12 @@ void s3_req_start(struct s3_req *rq, bool urgent)
 
 	gfs_assert(rq->phase == S3_NEW);
 	rq->begun_ms = rq->progress_ms = clock_mono_ms();
+	/* The body of a stream is gone once it was sent, so whether the clocks agree is found out before the first one. */
+	if (rq->streaming && !site->clock_known && !rq->refused) {
+		rq->look = s3_req_new(site, "HEAD", NULL, &look_cbs, rq);
+		s3_req_start(rq->look, urgent);
+		return;
+	}
 	if (urgent || site->active < site->site.conf.max_connections) {
 		run(rq);
 		return;
@@ -494,16 +558,16 @@ static void run(struct s3_req *rq)
 		return;
 	}
 	rq->in_curl = true;
-	arm(rq, rq->site->site.conf.first_byte_timeout_ms);
+	arm(rq, rq->streaming ? HANG_UP_TICK_MS : rq->site->site.conf.first_byte_timeout_ms);
 }
 
 /* The store takes what the kernel still holds of ours: that is progress, though curl has nothing left to do. */
 static bool outq_moved(struct s3_req *rq)
 {
-	curl_socket_t fd = CURL_SOCKET_BAD;
+	curl_socket_t fd = curl_loop_socket(rq->easy);
 	int n = 0, before = rq->outq;
 
-	if (curl_easy_getinfo(rq->easy, CURLINFO_ACTIVESOCKET, &fd) || fd == CURL_SOCKET_BAD || ioctl(fd, SIOCOUTQ, &n))
+	if (fd == CURL_SOCKET_BAD || ioctl(fd, SIOCOUTQ, &n))
 		return false;
 	rq->outq = n;
 	return before < 0 ? n > 0 : before > 0 && n != before;
@@ -524,7 +588,7 @@ static int64_t time_left(struct s3_req *rq, int64_t now_ms, const char **what_ou
 	if (!rq->connected || rq->recv_paused || (sending && rq->send_paused)) {
 		/* curl bounds the time to connect */
 		rq->progress_ms = now_ms;
-		return conf->stall_timeout_ms;
+		return sending ? HANG_UP_TICK_MS : conf->stall_timeout_ms;
 	}
 	*what_out = rq->head_done ? "went silent in the middle of its answer" : sending ? "stopped taking the body" : "did not answer";
 	return rq->progress_ms + (rq->head_done || sending ? conf->stall_timeout_ms : conf->first_byte_timeout_ms) - now_ms;
@@ -547,13 +611,19 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 		req_end(rq);
 		return;
 	}
+	if (rq->hung_up)
+		return;
+	if (store_hung_up(rq)) {
+		hang_up(rq);
+		return;
+	}
 	left_ms = time_left(rq, now_ms, &silent);
 	if (left_ms <= 0 && outq_moved(rq)) {
 		rq->progress_ms = now_ms;
 		left_ms = time_left(rq, now_ms, &silent);
 	}
 	if (left_ms > 0) {
-		arm(rq, left_ms);
+		arm(rq, rq->streaming && left_ms > HANG_UP_TICK_MS ? HANG_UP_TICK_MS : left_ms);
 		return;
 	}
 	s3_req_fail(rq, GFS_ERR_TIMEOUT, "%.200s %s for %lld ms", rq->site->origin, silent, (long long)(now_ms - rq->progress_ms));

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "../http/fields.h"
+#include "../utf8.h"
 #include "../xalloc.h"
 
 #define DEPTH_MAX 8
@@ -30,6 +31,7 @@ struct walk {
 	void (*end)(struct walk *w, const char *name, const char *parent, struct slice text);
 	void *out;
 	bool in_entry;
+	bool altered; /* the text is not all the store's own */
 };
 
 static void walk_fail(struct walk *w, int err)
@@ -93,7 +95,59 @@ static void on_doctype(void *arg, const XML_Char *name, const XML_Char *sysid, c
 	walk_fail(arg, GFS_ERR_PROTOCOL);
 }
 
-static int walk_run(struct walk *w, struct slice body)
+/* Length of what XML 1.0 does not allow at p, 0 when it is fine: control characters, their references, U+FFFE, U+FFFF, and what is
+ * not UTF-8. */
+static size_t forbidden_at(const char *p, size_t n)
+{
+	unsigned char c = (unsigned char)p[0];
+	unsigned long v;
+	char text[16] = "", *end;
+	const char *semi;
+	bool hex;
+
+	if (c < 0x20)
+		return c != '\t' && c != '\n' && c != '\r';
+	if (c == 0xef && n >= 3 && (unsigned char)p[1] == 0xbf && (unsigned char)p[2] >= 0xbe)
+		return 3;
+	if (c >= 0x80)
+		return utf8_step(p, n) == 0;
+	if (c != '&' || n < 4 || p[1] != '#')
+		return 0;
+	semi = memchr(p, ';', n < 12 ? n : 12);
+	if (!semi)
+		return 0;
+	hex = p[2] == 'x';
+	memcpy(text, p + (hex ? 3 : 2), (size_t)(semi - p) - (hex ? 3 : 2));
+	v = strtoul(text, &end, hex ? 16 : 10);
+	if (!text[0] || *end || (v >= 0x20 && v != 0xfffe && v != 0xffff) || v == '\t' || v == '\n' || v == '\r')
+		return 0;
+	return (size_t)(semi + 1 - p);
+}
+
+/* Stores echo keys with control characters (as text, as references) into fields that are not encoded, which no XML parser takes: a
+ * '?' stands for each. Returns true, with the text in out, when there were any. */
+static bool make_well_formed(struct slice body, struct strbuf *out)
+{
+	size_t done = 0, bad;
+
+	for (size_t i = 0; i < body.n; i++) {
+		bad = forbidden_at(body.p + i, body.n - i);
+		if (bad == 0) {
+			if ((unsigned char)body.p[i] >= 0x80)
+				i += utf8_step(body.p + i, body.n - i) - 1;
+			continue;
+		}
+		strbuf_add(out, body.p + done, i - done);
+		strbuf_addc(out, '?');
+		i += bad - 1;
+		done = i + 1;
+	}
+	if (done > 0)
+		strbuf_add(out, body.p + done, body.n - done);
+	return done > 0;
+}
+
+static int parse(struct walk *w, struct slice body)
 {
 	enum XML_Status status;
 
@@ -113,6 +167,17 @@ static int walk_run(struct walk *w, struct slice body)
 	XML_ParserFree(w->parser);
 	strbuf_free(&w->text);
 	return w->err;
+}
+
+static int walk_run(struct walk *w, struct slice body)
+{
+	struct strbuf clean = STRBUF_INIT;
+	int err;
+
+	w->altered = make_well_formed(body, &clean);
+	err = strbuf_failed(&clean) ? GFS_ERR_NOMEM : parse(w, w->altered ? strbuf_slice(&clean) : body);
+	strbuf_free(&clean);
+	return err;
 }
 
 static void take_text(char *out, size_t cap, struct slice text)
@@ -293,6 +358,9 @@ int s3xml_parse_list(struct slice body, struct s3xml_list *out)
 
 	memset(out, 0, sizeof(*out));
 	err = walk_run(&w, body);
+	/* keys as they stand, and some cannot be told */
+	if (!err && w.altered && !out->encoded && out->n > 0)
+		err = GFS_ERR_PROTOCOL;
 	/* known only now: the element may come after the entries, and a store that does not know the parameter omits it */
 	for (size_t i = 0; !err && out->encoded && i < out->n; i++)
 		err = decode_key(&out->v[i].key);

@@ -66,6 +66,22 @@ Test(s3_xml, list_not_encoded)
 	s3xml_list_free(&l);
 }
 
+Test(s3_xml, echoed_control_characters_do_no_harm)
+{
+	struct s3xml_list l;
+	char id[S3XML_UPLOAD_ID_MAX];
+
+	cr_assert_eq(s3xml_parse_list(SLICE_LIT("<ListBucketResult><StartAfter>a\x01&#x1;&#31;b\xef\xbf\xbf&#x20;&amp;</StartAfter><Contents><Key>a%01"
+	                                        "</Key></Contents><EncodingType>url</EncodingType></ListBucketResult>"), &l), 0);
+	cr_assert(slice_eq_str(l.v[0].key, "a\x01"));
+	s3xml_list_free(&l);
+	cr_assert_eq(s3xml_parse_list(SLICE_LIT("<ListBucketResult><Contents><Key>a\x01</Key></Contents></ListBucketResult>"), &l),
+	             GFS_ERR_PROTOCOL);
+	cr_assert_eq(s3xml_parse_initiate(SLICE_LIT("<InitiateMultipartUploadResult><Key>a\x02</Key><UploadId>u</UploadId>"
+	                                            "</InitiateMultipartUploadResult>"), id), 0);
+	cr_assert_str_eq(id, "u");
+}
+
 Test(s3_xml, lists_that_are_refused)
 {
 	static const char *const bad[] = {

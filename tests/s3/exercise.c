@@ -230,6 +230,8 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (x->cut)
+		relay_set(x->cut, RELAY_CUT);
 	if (x->get)
 		site_get_resume(x->get);
 }

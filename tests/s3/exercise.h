@@ -62,6 +62,7 @@ struct exercise {
 	struct site_get *get;
 	unsigned pause_every; /* data(): pause at each Nth piece */
 	unsigned cancel_after; /* data(): cancel at the Nth piece */
+	struct relay *cut;     /* data(): cut this at the first pause */
 };
 
 /* A site on a fresh bucket of the store that the environment names. */

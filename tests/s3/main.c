@@ -11,7 +11,7 @@
 static const struct {
 	const char *name;
 	void (*run)(void);
-} tests[] = {{"objects", test_objects}};
+} tests[] = {{"objects", test_objects}, {"lists", test_lists}, {"faults", test_faults}, {"stream", test_stream}};
 
 int main(int argc, char **argv)
 {
