@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * COMMIT and ANNOUNCE: see writes.h. Both are self-contained: they may come after a restart, for an intent that the journal has, for
+ * COMMIT and ANNOUNCE: see writes.h. Both are self-contained: they may come after a restart, for an intent that the
+ * journal has, for
  * one that was resolved meanwhile, or twice.
  */
 #include "config.h"

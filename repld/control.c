@@ -61,9 +61,10 @@ struct show_job {
 
 static void read_ages(struct show_job *job, sqlite3 *db)
 {
+	static const char sql[] = "SELECT site,min(since_ms) FROM pending WHERE site<>0 AND unconfirmed=1 GROUP BY site";
 	sqlite3_stmt *s;
 
-	if (sqlite3_prepare_v2(db, "SELECT site,min(since_ms) FROM pending WHERE site<>0 AND unconfirmed=1 GROUP BY site", -1, &s, NULL) != SQLITE_OK) {
+	if (sqlite3_prepare_v2(db, sql, -1, &s, NULL) != SQLITE_OK) {
 		job->failed = true;
 		return;
 	}
@@ -76,7 +77,8 @@ static void read_ages(struct show_job *job, sqlite3 *db)
 
 static void read_rows(struct show_job *job, sqlite3 *db)
 {
-	static const char sql[] = "SELECT p.key,p.site,p.parked,p.attempts,p.err,p.next_ms,p.since_ms,p.bytes,p.watch,v.deleted,p.unconfirmed "
+	static const char sql[] = "SELECT p.key,p.site,p.parked,p.attempts,p.err,p.next_ms,p.since_ms,p.bytes,p.watch,"
+				  "v.deleted,p.unconfirmed "
 				  "FROM pending p LEFT JOIN version v ON v.key=p.key AND v.slot=0 WHERE p.site<>0 AND "
 				  "(?1=0 OR p.parked=1) LIMIT ?2";
 	sqlite3_stmt *s;
@@ -166,10 +168,10 @@ static void print_summary(const struct show_job *job, struct strbuf *sb)
 	const struct repl_site *rs;
 	uint64_t parked, depth = queue_depth(r, &parked);
 
-	strbuf_addf(sb, "{\"queue_depth\":%" PRIu64 ",\"parked\":%" PRIu64 ",\"open_writes\":%zu,\"in_doubt\":%zu,\"waiting\":%zu,", depth,
-		    parked, writes_count(r->writes), resolve_count(r->resolver), slots_waiting(r->slots));
-	strbuf_addf(sb, "\"active\":%zu,\"keys_in_memory\":%zu,\"superseded\":%" PRIu64 ",\"withdrawn\":%" PRIu64, tasks_count(r->tasks),
-		    keys_count(r->keys), r->superseded, r->withdrawn);
+	strbuf_addf(sb, "{\"queue_depth\":%" PRIu64 ",\"parked\":%" PRIu64 ",\"open_writes\":%zu,\"in_doubt\":%zu,\"waiting\":%zu,",
+		    depth, parked, writes_count(r->writes), resolve_count(r->resolver), slots_waiting(r->slots));
+	strbuf_addf(sb, "\"active\":%zu,\"keys_in_memory\":%zu,\"superseded\":%" PRIu64 ",\"withdrawn\":%" PRIu64,
+		    tasks_count(r->tasks), keys_count(r->keys), r->superseded, r->withdrawn);
 	strbuf_addf(sb, ",\"rolled_forward\":%" PRIu64 ",\"conflicts\":%" PRIu64, r->rolled_forward, r->conflicts);
 	strbuf_addf(sb, ",\"proofs\":{\"hash\":%" PRIu64 ",\"etag\":%" PRIu64 ",\"size\":%" PRIu64 "}", r->proofs[0], r->proofs[1],
 		    r->proofs[2]);
@@ -202,7 +204,8 @@ static void print_rows(const struct show_job *job, struct strbuf *sb)
 		strbuf_adds(sb, ",\"site\":");
 		strbuf_add_json(sb, slice_str(rs && rs->name ? rs->name : ""));
 		strbuf_addf(sb, ",\"op\":\"%s\",\"bytes\":%" PRIu64 ",\"attempts\":%u,\"parked\":%s,\"watch\":%u,\"next_ms\":%" PRId64
-			    ",\"age_ms\":%" PRId64 ",\"error\":", !row->unconfirmed ? "check" : row->deleted ? "delete" : "copy", row->bytes, row->attempts,
+			    ",\"age_ms\":%" PRId64 ",\"error\":",
+			    !row->unconfirmed ? "check" : row->deleted ? "delete" : "copy", row->bytes, row->attempts,
 			    row->parked ? "true" : "false", row->watch, row->next_ms, clock_real_ms() - row->since_ms);
 		strbuf_add_json(sb, slice_str(row->err ? gfs_err_text(row->err) : ""));
 		strbuf_addc(sb, '}');

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a decision does to a key: the version that counts, the rows of the sites that lack it, the open writes that it overtakes,
+ * What a decision does to a key: the version that counts, the rows of the sites that lack it, the open writes that
+ * it overtakes,
  * and when the key may be forgotten. Each function saves the entry and ticks the key's cell.
  */
 #ifndef GFS_REPLD_DECIDE_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The journal's thread: see journal.h. Owned by repld; keys.c submits loads and saves, queue.c asks what is due. A second thread
+ * The journal's thread: see journal.h. Owned by repld; keys.c submits loads and saves, queue.c asks what is due. A
+ * second thread
  * with a connection of its own runs the quick check at start, so that no write waits for it.
  */
 #include "config.h"

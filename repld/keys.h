@@ -72,7 +72,8 @@ static inline struct slice key_name(const struct key_entry *e)
 bool keys_load(struct repld *r, struct key_entry *e, struct key_wait *w);
 void keys_wait_cancel(struct key_wait *w);
 
-/* Keeps the cell's count right, then writes the differences. cb (may be NULL) runs after the commit, or with GFS_ERR_IO; without
+/* Keeps the cell's count right, then writes the differences. cb (may be NULL) runs after the commit, or with
+ * GFS_ERR_IO; without
  * a cb the save is tried again until it succeeds. False: nothing differed, cb will not run. */
 bool keys_save(struct repld *r, struct key_entry *e, void (*cb)(void *arg, int err), void *arg);
 /* The intent has changed but not its generation: the next save writes it. */

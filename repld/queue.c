@@ -45,9 +45,6 @@ struct queue {
 
 struct fetch_job {
 	struct repld *r;
-	uint32_t site;
-	enum lane lane;
-	int64_t now_ms;
 	struct store_due due;
 };
 
@@ -276,14 +273,14 @@ static int fetch_run(struct store *st, void *arg)
 {
 	struct fetch_job *job = arg;
 
-	return store_due(st, job->site, job->lane, job->now_ms, LANE_CANDIDATES, &job->due);
+	return store_due(st, &job->due);
 }
 
 static void fetch_done(void *arg, int err)
 {
 	struct fetch_job *job = arg;
-	struct repl_site *rs = queue_site(job->r, job->site);
-	struct queue_lane *lane = rs->lanes[job->lane];
+	struct repl_site *rs = queue_site(job->r, job->due.site);
+	struct queue_lane *lane = rs->lanes[job->due.lane];
 
 	lane->fetching = false;
 	if (err) {
@@ -318,9 +315,10 @@ static bool lane_ready(struct repld *r, struct repl_site *rs, enum lane l, int64
 	lane->wake_ms = INT64_MAX;
 	lane->fetching = true;
 	job->r = r;
-	job->site = rs->id;
-	job->lane = l;
-	job->now_ms = now_ms;
+	job->due.site = rs->id;
+	job->due.lane = l;
+	job->due.now_ms = now_ms;
+	job->due.limit = LANE_CANDIDATES;
 	journal_submit(r->journal, fetch_run, fetch_done, job);
 	return false;
 }

@@ -55,7 +55,8 @@ static void refuse(struct repld *r, const char *path, const char *why)
 {
 	if (r->refusal[0])
 		return;
-	snprintf(r->refusal, sizeof(r->refusal), "the journal %s cannot be used (%s); writes are refused until it is repaired or moved away",
+	snprintf(r->refusal, sizeof(r->refusal),
+		 "the journal %s cannot be used (%s); writes are refused until it is repaired or moved away",
 		 path, why);
 	log_error("event=journal-refused path=%s why=\"%s\"", path, why);
 	/* Nothing is known any more: every key counts as dirty. */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * REPLICATE: somebody wants a key copied from one site to another. A key that the journal knows gets a row for the target, or its
- * parked row is woken; for one that it does not know the source says which version it is. The copy itself is a row like any other.
+ * REPLICATE: somebody wants a key copied from one site to another. A key that the journal knows gets a row for the
+ * target, or its
+ * parked row is woken; for one that it does not know the source says which version it is. The copy itself is a row
+ * like any other.
  */
 #include "config.h"
 

@@ -4,7 +4,8 @@
  * repld; repld's own copies and deletes claim one (key, site). First come, first served per key: a claim is granted when it is
  * in conflict with no holder and no earlier waiter. So at most one mutation is in flight per (key, site).
  *
- * The claim is the caller's, who keeps it alive until slots_release(). Waiters learn of their grant from slots_run(), never from
+ * The claim is the caller's, who keeps it alive until slots_release(). Waiters learn of their grant from
+ * slots_run(), never from
  * inside another call; `wake` asks for that call.
  */
 #ifndef GFS_REPLD_SLOTS_H

@@ -277,20 +277,20 @@ void store_record_free(struct store_record *rec)
 	memset(rec, 0, sizeof(*rec));
 }
 
-int store_due(struct store *st, uint32_t site, enum lane lane, int64_t now_ms, unsigned limit, struct store_due *out)
+int store_due(struct store *st, struct store_due *out)
 {
 	sqlite3_stmt *s = st->stmt[ST_DUE];
 	int rc;
 
 	store_due_free(out);
-	out->keys = xcalloc(limit, sizeof(*out->keys));
-	out->lens = xcalloc(limit, sizeof(*out->lens));
+	out->keys = xcalloc(out->limit, sizeof(*out->keys));
+	out->lens = xcalloc(out->limit, sizeof(*out->lens));
 	out->next_ms = INT64_MAX;
-	sqlite3_bind_int64(s, 1, site);
-	sqlite3_bind_int(s, 2, (int)lane);
-	sqlite3_bind_int64(s, 3, now_ms);
-	sqlite3_bind_int64(s, 4, limit);
-	while ((rc = sqlite3_step(s)) == SQLITE_ROW && out->n < limit) {
+	sqlite3_bind_int64(s, 1, out->site);
+	sqlite3_bind_int(s, 2, (int)out->lane);
+	sqlite3_bind_int64(s, 3, out->now_ms);
+	sqlite3_bind_int64(s, 4, out->limit);
+	while ((rc = sqlite3_step(s)) == SQLITE_ROW && out->n < out->limit) {
 		out->lens[out->n] = (size_t)sqlite3_column_bytes(s, 0);
 		out->keys[out->n] = xmemdup(sqlite3_column_blob(s, 0), out->lens[out->n]);
 		out->n++;
@@ -299,9 +299,9 @@ int store_due(struct store *st, uint32_t site, enum lane lane, int64_t now_ms, u
 	if (rc != SQLITE_DONE && rc != SQLITE_ROW)
 		return store_fail(st, rc, "due");
 	s = st->stmt[ST_NEXT];
-	sqlite3_bind_int64(s, 1, site);
-	sqlite3_bind_int(s, 2, (int)lane);
-	sqlite3_bind_int64(s, 3, now_ms);
+	sqlite3_bind_int64(s, 1, out->site);
+	sqlite3_bind_int(s, 2, (int)out->lane);
+	sqlite3_bind_int64(s, 3, out->now_ms);
 	rc = sqlite3_step(s);
 	if (rc == SQLITE_ROW && sqlite3_column_type(s, 0) != SQLITE_NULL)
 		out->next_ms = sqlite3_column_int64(s, 0);
@@ -315,7 +315,9 @@ void store_due_free(struct store_due *due)
 		free(due->keys[i]);
 	free(due->keys);
 	free(due->lens);
-	memset(due, 0, sizeof(*due));
+	due->keys = NULL;
+	due->lens = NULL;
+	due->n = 0;
 }
 
 int store_put_note(struct store *st, const char *name, int64_t value)
@@ -361,9 +363,10 @@ int store_each_key(struct store *st, void (*cb)(void *arg, struct slice key, boo
 	return err;
 }
 
-int store_each_site(struct store *st, void (*cb)(void *arg, uint32_t site, uint64_t rows, uint64_t parked, uint64_t bytes), void *arg)
+int store_each_site(struct store *st, store_site_cb *cb, void *arg)
 {
-	sqlite3_stmt *s = db_prepare(&st->db, "SELECT site,sum(unconfirmed),sum(parked),sum(bytes*unconfirmed) FROM pending GROUP BY site");
+	sqlite3_stmt *s = db_prepare(&st->db, "SELECT site,sum(unconfirmed),sum(parked),sum(bytes*unconfirmed) FROM pending "
+					      "GROUP BY site");
 	int rc;
 
 	if (!s)

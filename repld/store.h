@@ -41,7 +41,13 @@ struct store_record {
 };
 
 struct store_due {
-	char **keys;     /* n owned; NUL-terminated copies are not enough, see lens */
+	/* asked */
+	uint32_t site;
+	enum lane lane;
+	int64_t now_ms;
+	unsigned limit;
+	/* answered */
+	char **keys;     /* n owned, not NUL-terminated */
 	size_t *lens;
 	size_t n;
 	int64_t next_ms; /* the earliest row that is not due yet, INT64_MAX when there is none */
@@ -51,15 +57,16 @@ int store_open(const char *path, struct store *out, char *why, size_t cap) GFS_M
 void store_close(struct store *st);
 int store_exec(struct store *st, const char *sql) GFS_MUST_USE;
 
-int store_put_version(struct store *st, struct slice key, int slot, enum version_state state, const struct version *v) GFS_MUST_USE;
+int store_put_version(struct store *st, struct slice key, int slot, enum version_state state,
+		      const struct version *v) GFS_MUST_USE;
 int store_del_version(struct store *st, struct slice key, int slot) GFS_MUST_USE;
 int store_put_row(struct store *st, struct slice key, const struct site_row *row, enum lane lane) GFS_MUST_USE;
 int store_del_row(struct store *st, struct slice key, uint32_t site) GFS_MUST_USE;
 int store_wipe(struct store *st, struct slice key) GFS_MUST_USE;
 int store_load(struct store *st, struct slice key, struct store_record *out) GFS_MUST_USE;
 void store_record_free(struct store_record *rec);
-/* Keys whose row for (site, lane) is due at now, earliest first, at most limit. */
-int store_due(struct store *st, uint32_t site, enum lane lane, int64_t now_ms, unsigned limit, struct store_due *out) GFS_MUST_USE;
+/* Fills out->keys with those whose row for (site, lane) is due at now, earliest first, at most limit. */
+int store_due(struct store *st, struct store_due *out) GFS_MUST_USE;
 void store_due_free(struct store_due *due);
 int store_put_note(struct store *st, const char *name, int64_t value) GFS_MUST_USE;
 int store_get_note(struct store *st, const char *name, int64_t *value_out) GFS_MUST_USE; /* 0 when there is none */
@@ -67,8 +74,8 @@ int store_get_note(struct store *st, const char *name, int64_t *value_out) GFS_M
 int store_retry_site(struct store *st, uint32_t site, int64_t now_ms) GFS_MUST_USE;
 
 /* Walks at start. */
+typedef void store_site_cb(void *arg, uint32_t site, uint64_t rows, uint64_t parked, uint64_t bytes);
 int store_each_key(struct store *st, void (*cb)(void *arg, struct slice key, bool intent), void *arg) GFS_MUST_USE;
-int store_each_site(struct store *st, void (*cb)(void *arg, uint32_t site, uint64_t rows, uint64_t parked, uint64_t bytes), void *arg)
-	GFS_MUST_USE;
+int store_each_site(struct store *st, store_site_cb *cb, void *arg) GFS_MUST_USE;
 
 #endif

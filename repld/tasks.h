@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The work on one row: load the key, ask the site what it has, then copy, delete, or find that nothing is to be done. Each takes
+ * The work on one row: load the key, ask the site what it has, then copy, delete, or find that nothing is to be
+ * done. Each takes
  * the (key, site) slot for the act that changes the site, and looks again whether the version is still the decided one.
  */
 #ifndef GFS_REPLD_TASKS_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One copy of one version from a site to another: streamed through two fixed buffers, its ETag and CRC computed on the pool as it
+ * One copy of one version from a site to another: streamed through two fixed buffers, its ETag and CRC computed on
+ * the pool as it
  * passes. Its bytes are complete at the target, and the completing act held back, when `prepared` is called: only if they are
  * what the version says. Owned by tasks.c.
  */
@@ -31,7 +32,8 @@ struct transfer_cbs {
 	void (*done)(void *arg, const struct transfer_end *end);
 };
 
-/* v and key are copied. sites: ids of source and target; a change of the site table may reopen them while it runs. Callbacks come
+/* v and key are copied. sites: ids of source and target; a change of the site table may reopen them while it runs.
+ * Callbacks come
  * from the loop. */
 struct transfer *transfer_start(struct repld *r, struct slice key, const struct version *v, const uint32_t sites[2],
 				const struct transfer_cbs *cbs, void *arg);

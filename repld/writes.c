@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The write protocol up to the grant, and what becomes of writes whose worker is gone: see writes.h; commit.c has the rest. handlers.c unpacks, this decides who may go on; slots.c orders the writers of a key, keys.c
+ * The write protocol up to the grant, and what becomes of writes whose worker is gone: see writes.h; commit.c has
+ * the rest. handlers.c unpacks, this decides who may go on; slots.c orders the writers of a key, keys.c
  * makes the intent durable before it is granted, decide.c keeps what came of it.
  */
 #include "config.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Clients' writes from BEGIN to COMMIT (architecture 5). An open write belongs to a worker: its process (pid and start time), and
+ * Clients' writes from BEGIN to COMMIT (architecture 5). An open write belongs to a worker: its process (pid and
+ * start time), and
  * its channel while that is up. It outlives the channel; it does not outlive the process.
  */
 #ifndef GFS_REPLD_WRITES_H

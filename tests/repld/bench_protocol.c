@@ -134,7 +134,8 @@ int main(int argc, char **argv)
 	event_base_dispatch(base);
 	journal_get_stats(r->journal, &js);
 	printf("commits=%llu jobs=%llu mean_commit_us=%lld worst_commit_us=%lld\n", (unsigned long long)js.commits,
-	       (unsigned long long)js.jobs, (long long)(js.commit_us / (int64_t)(js.commits ? js.commits : 1)), (long long)js.worst_us);
+	       (unsigned long long)js.jobs,
+	       (long long)(js.commit_us / (int64_t)(js.commits ? js.commits : 1)), (long long)js.worst_us);
 	waitpid(pid, NULL, 0);
 	repld_destroy(&r);
 	return 0;

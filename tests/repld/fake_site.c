@@ -299,7 +299,8 @@ static void run_get(evutil_socket_t fd, short what, void *arg)
 		event_active(op->ev, EV_TIMEOUT, 0);
 }
 
-static struct site_get *fake_get_start(struct site *site, const struct site_get_req *req, const struct site_get_cbs *cbs, void *arg)
+static struct site_get *fake_get_start(struct site *site, const struct site_get_req *req, const struct site_get_cbs *cbs,
+				       void *arg)
 {
 	struct fake_op *op = op_new(site, req->key, run_get, arg);
 
@@ -386,7 +387,8 @@ static void put_step(struct fake_put *p, int next)
 	event_active(p->ev, EV_TIMEOUT, 0);
 }
 
-static struct site_put *fake_put_start(struct site *site, const struct site_put_req *req, const struct site_put_cbs *cbs, void *arg)
+static struct site_put *fake_put_start(struct site *site, const struct site_put_req *req, const struct site_put_cbs *cbs,
+				       void *arg)
 {
 	struct fake_put *p = xcalloc(1, sizeof(*p));
 

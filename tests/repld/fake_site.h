@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A site in memory behind the contract of site.h, for scripted interleavings: operations end from the loop, a put can be stopped
+ * A site in memory behind the contract of site.h, for scripted interleavings: operations end from the loop, a put
+ * can be stopped
  * before or inside its completing act, the next operations can be made to fail or to end with an unknown outcome.
  */
 #ifndef GFS_FAKE_SITE_H

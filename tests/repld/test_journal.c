@@ -41,7 +41,8 @@ struct put_job {
 static int put_run(struct store *st, void *arg)
 {
 	const struct put_job *job = arg;
-	struct version v = {.gen = {.hlc = (uint64_t)job->n + 1, .node = "n1"}, .n_sync = 2, .n_sites = 3, .sites = {1, 2, 9}, .size = 77};
+	struct version v = {.gen = {.hlc = (uint64_t)job->n + 1, .node = "n1"}, .n_sync = 2, .n_sites = 3,
+			    .sites = {1, 2, 9}, .size = 77};
 	struct site_row row = {.site = 9, .unconfirmed = true, .next_ms = job->n};
 	char key[32];
 
@@ -232,7 +233,7 @@ Test(journal, a_file_that_is_no_journal_is_refused_and_kept)
 Test(store, due_rows_come_earliest_first_by_lane)
 {
 	char *path = temp_path(), why[200];
-	struct store_due due = {0};
+	struct store_due due = {.site = 4, .lane = LANE_LARGE, .now_ms = 900, .limit = 3};
 	struct store st;
 
 	cr_assert_eq(store_open(path, &st, why, sizeof(why)), 0);
@@ -243,13 +244,15 @@ Test(store, due_rows_come_earliest_first_by_lane)
 		snprintf(key, sizeof(key), "k%d", i);
 		cr_assert_eq(store_put_row(&st, slice_str(key), &row, i % 2 ? LANE_LARGE : LANE_SMALL), 0);
 	}
-	cr_assert_eq(store_due(&st, 4, LANE_LARGE, 900, 3, &due), 0);
+	cr_assert_eq(store_due(&st, &due), 0);
 	cr_assert_eq(due.n, 3u);
 	cr_assert(slice_eq_str(slice_of(due.keys[0], due.lens[0]), "k19"));
 	cr_assert_eq(due.next_ms, 910);
 	store_due_free(&due);
 	cr_assert_eq(store_retry_site(&st, 4, 500), 0);
-	cr_assert_eq(store_due(&st, 4, LANE_LARGE, 500, 100, &due), 0);
+	due.now_ms = 500;
+	due.limit = 100;
+	cr_assert_eq(store_due(&st, &due), 0);
 	cr_assert_eq(due.n, 10u, "parked ones too");
 	store_due_free(&due);
 	store_close(&st);

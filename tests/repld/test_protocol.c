@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Scripted interleavings of the write protocol: a whole repld on a real socket, workers on the real client stub, sites in memory.
+ * Scripted interleavings of the write protocol: a whole repld on a real socket, workers on the real client stub,
+ * sites in memory.
  * Sites 1 and 2 are primaries, 3 is filled afterwards.
  */
 #include "config.h"
