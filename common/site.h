@@ -172,7 +172,8 @@ void site_delete(struct site *site, struct slice key, unsigned flags, site_done_
 
 /* ---- probe and claim ---- */
 /* Checks that the site answers and holds our marker ".globalfs/site" (namespace id and site id): FAILED with
- * GFS_ERR_SITE_MARKER when absent, GFS_ERR_SITE_FOREIGN when another's. latency_us: of the check. */
+ * GFS_ERR_SITE_MARKER when absent, GFS_ERR_SITE_FOREIGN when another's, GFS_ERR_SITE_DOWN when a directory site's directory is
+ * not there. latency_us: of the check. */
 typedef void site_probe_cb(void *arg, const struct site_result *r, int64_t latency_us);
 struct site_op *site_probe(struct site *site, site_probe_cb *cb, void *arg);
 /* Writes the marker of a site in its first use. FAILED with GFS_ERR_SITE_FOREIGN when another's is there; DONE when ours is. */

@@ -84,7 +84,7 @@ int file_root_open(const struct site_file *sf, int *fd_out, struct file_err *err
 	if (fd >= 0)
 		return 0;
 	if (errno == ENOENT || errno == ENOTDIR)
-		return file_fail(err, GFS_ERR_SITE_MARKER, "%s: no such directory", path);
+		return file_fail(err, GFS_ERR_SITE_DOWN, "%s: no such directory", path);
 	if (errno == EMFILE || errno == ENFILE || errno == ENOMEM)
 		return file_fail_errno(err, errno, path);
 	return file_fail(err, GFS_ERR_SITE_ERROR, "%s: %s", path, strerror(errno));

@@ -6,7 +6,8 @@
 
 bool verdict_err_is_definite(int err)
 {
-	return err == GFS_ERR_SITE_MARKER || err == GFS_ERR_SITE_FOREIGN || err == GFS_ERR_FORBIDDEN || err == GFS_ERR_CONFIG;
+	return err == GFS_ERR_SITE_DOWN || err == GFS_ERR_SITE_MARKER || err == GFS_ERR_SITE_FOREIGN || err == GFS_ERR_FORBIDDEN ||
+	       err == GFS_ERR_CONFIG;
 }
 
 static struct verdict verdict_after_failure(struct verdict v, int err)

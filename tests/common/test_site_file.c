@@ -414,8 +414,8 @@ Test(site_file, an_unmounted_root_is_noticed_and_left_alone)
 	cr_assert_eq(site_sync_list(&s, SLICE_LIT(""), SLICE_LIT(""), 10), GFS_ERR_SITE_MARKER);
 	cr_assert_eq(site_sync_probe(&s), GFS_ERR_SITE_MARKER);
 	cr_assert_eq(rmdir(s.dir), 0, "something was written into the empty directory");
-	cr_assert_eq(site_sync_probe(&s), GFS_ERR_SITE_MARKER);
-	cr_assert_eq(site_sync_claim(&s), GFS_ERR_SITE_MARKER);
+	cr_assert_eq(site_sync_probe(&s), GFS_ERR_SITE_DOWN);
+	cr_assert_eq(site_sync_claim(&s), GFS_ERR_SITE_DOWN);
 	cr_assert(strstr(s.reason, "no such directory"));
 	cr_assert_eq(rename(away, s.dir), 0);
 	cr_assert_eq(site_sync_probe(&s), 0);
