@@ -4,9 +4,11 @@
 
 #include "db.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "log.h"
 #include "xalloc.h"
@@ -104,7 +106,10 @@ static int db_setup(struct db *db, char *why, size_t cap)
 int db_open(const char *path, const char *const *migrations, size_t n, struct db *out, char *why, size_t cap)
 {
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, err;
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640); /* SQLite itself would ask for 0644 */
 
+	if (fd >= 0)
+		close(fd);
 	*out = (struct db){.path = xstrdup(path)};
 	if (sqlite3_open_v2(path, &out->handle, flags, NULL) != SQLITE_OK) {
 		snprintf(why, cap, "%s: %s", path, out->handle ? sqlite3_errmsg(out->handle) : "out of memory");

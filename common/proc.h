@@ -6,7 +6,7 @@
  *
  * Options of every daemon: -c FILE (configuration), -f (stay in the foreground, log to stderr unless log_file is set),
  * -l LEVEL, -n (check the configuration and exit), -V (version), -h. Exit codes: 0 ended as asked, 1 failed, 2 usage, 78 bad
- * configuration (do not restart).
+ * configuration (the supervisor does not start it again; routerd itself, whom people and scripts ask, says 1).
  *
  * Started by the supervisor, a child inherits (numbers in the environment, everything else is closed on exec):
  *   GFS_CONF_FD      a sealed memfd with the configuration's bytes; GFS_CONF_PATH its name for messages

@@ -166,7 +166,7 @@ static int own_child(int at, const char *name)
 
 	if (fd >= 0 || errno != ENOENT)
 		return fd;
-	if (mkdirat(at, name, 0777) < 0 && errno != EEXIST)
+	if (mkdirat(at, name, 0750) < 0 && errno != EEXIST)
 		return -1;
 	dir = openat(at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)

@@ -118,6 +118,23 @@ void listeners_shut(struct listeners *l)
 	listeners_close(l);
 }
 
+void listeners_tell(const struct listeners *l)
+{
+	struct sockaddr_storage sa;
+	socklen_t n;
+	char host[64], port[16];
+	size_t i;
+
+	for (i = 0; i < l->n; i++) {
+		n = sizeof(sa);
+		if (getsockname(l->v[i].fd, (struct sockaddr *)&sa, &n) ||
+		    getnameinfo((struct sockaddr *)&sa, n, host, sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV))
+			continue;
+		log_info(strchr(host, ':') ? "event=listening door=%s addr=[%s]:%s" : "event=listening door=%s addr=%s:%s", l->v[i].door,
+		         host, port);
+	}
+}
+
 void listeners_other_port(const char *addr, unsigned port, char *buf, size_t cap)
 {
 	const char *colon = strrchr(addr, ':');

@@ -29,6 +29,8 @@ int listeners_bind(struct listeners *l, const char *door, const char *addr, int6
 void listeners_close(struct listeners *l);
 /* Closes them for every process that shares them, at once: no worker takes a connection any more. */
 void listeners_shut(struct listeners *l);
+/* Logs each door's real address, for port 0 and names. */
+void listeners_tell(const struct listeners *l);
 /* The address with another port: "host:8090", 9090 -> "host:9090". */
 void listeners_other_port(const char *addr, unsigned port, char *buf, size_t cap);
 

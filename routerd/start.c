@@ -26,7 +26,6 @@
 #include "common/xalloc.h"
 #include "supervisor.h"
 
-#define EXIT_CONF 78
 #define CONF_BYTES_MAX (16u << 20)
 #define ORPHANS_DIE_MS 1500 /* the workers of a supervisor that was killed hold its doors until they are gone */
 
@@ -77,14 +76,14 @@ static int read_conf_file(struct supervisor *s)
 	int from = path ? open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY) : -1, err;
 
 	if (path && from < 0)
-		return fail(EXIT_CONF, "%s: %s", path, strerror(errno));
+		return fail(1, "%s: %s", path, strerror(errno));
 	s->conf_fd = memfd_create("globalfs-conf", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (s->conf_fd < 0)
 		return fail(1, "memfd: %s", strerror(errno));
 	err = copy_to_memfd(from, s->conf_fd) ? errno : 0;
 	if (from >= 0)
 		close(from);
-	return err ? fail(EXIT_CONF, "%s: %s", path ? path : "configuration", strerror(err)) : -1;
+	return err ? fail(1, "%s: %s", path ? path : "configuration", strerror(err)) : -1;
 }
 
 int start_conf(struct supervisor *s)
@@ -99,7 +98,7 @@ int start_conf(struct supervisor *s)
 	fputs(strbuf_str(&report.warnings), stderr);
 	if (err) {
 		fputs(strbuf_str(&report.errors), stderr);
-		code = fail(EXIT_CONF, "%s: %s", s->conf_path, gfs_err_text(err));
+		code = fail(1, "%s: %s", s->conf_path, gfs_err_text(err));
 	} else if (s->options->check_only) {
 		printf("Configuration is valid.\n");
 		code = 0;
@@ -221,15 +220,15 @@ static int check_alone(const struct supervisor *s)
 
 int start_dirs(struct supervisor *s)
 {
+	/* What lies above them is for everybody, whoever starts us: the suite may run as another user. */
+	mode_t inherited = umask(022);
 	int code;
 
-	/* What lies above them is for everybody, whoever starts us: the suite may run as another user. */
-	umask(022);
 	/* Passable, so that monitoring reaches run_dir/monitor; the sockets in it are closed to others by their own modes. */
 	code = make_dirs(s->conf->global.run_dir, 0751);
 	if (code < 0)
 		code = make_dirs(s->conf->global.state_dir, 0750);
-	umask(027);
+	umask(inherited); /* what directory sites give their files */
 	return code < 0 ? check_alone(s) : code;
 }
 
@@ -247,7 +246,9 @@ int start_doors(struct supervisor *s)
 	}
 	if (!err && *s->conf->s3.listen_addr)
 		log_warn("event=start why=\"s3.listen_addr has no effect in this version: the S3 door is not there yet\"");
-	return err ? fail(err == GFS_ERR_CONFIG ? EXIT_CONF : 1, "%s", why) : -1;
+	if (!err)
+		listeners_tell(&s->listeners);
+	return err ? fail(1, "%s", why) : -1;
 }
 
 static void raise_limits(void)
@@ -296,7 +297,7 @@ int start_privileges(struct supervisor *s)
 		return -1;
 	pw = getpwnam(name);
 	if (!pw)
-		return fail(EXIT_CONF, "global.user: there is no user %s", name);
+		return fail(1, "global.user: there is no user %s", name);
 	code = give_files(s, pw);
 	if (code >= 0)
 		return code;

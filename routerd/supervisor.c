@@ -20,8 +20,6 @@
 #include "common/xalloc.h"
 #include "start.h"
 
-#define EXIT_CONF 78
-
 void supervisor_sites_changed(struct supervisor *s)
 {
 	const struct site_table *t = registry_table(s->registry);
@@ -110,7 +108,7 @@ static int start_registry(struct supervisor *s)
 	if (!err)
 		return -1;
 	fprintf(stderr, "routerd: %s\n", why);
-	return err == GFS_ERR_CONFIG ? EXIT_CONF : 1;
+	return 1;
 }
 
 static int start_bin_dir(struct supervisor *s)

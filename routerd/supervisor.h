@@ -34,7 +34,7 @@ struct supervisor {
 	bool ready, stopping;
 };
 
-/* The whole life. Returns the exit code: 0 ended as asked, 1 failed or had to kill, 78 bad configuration. */
+/* The whole life. Returns the exit code: 0 ended as asked, 1 failed (a bad configuration included) or had to kill. */
 int supervisor_main(const struct options *options);
 
 /* After a change of the registry: new tables for everybody. */
