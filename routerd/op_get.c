@@ -94,7 +94,7 @@ static void get_not_modified(struct get *g, const struct object_info *info)
 	object_headers_add(info, true, &headers);
 	add_where(g, &headers);
 	get_detach(g);
-	response_start(req, 304, strbuf_slice(&headers), 0);
+	response_start(req, 304, strbuf_slice(&headers), (int64_t)info->size);
 	strbuf_free(&headers);
 	response_end(req);
 	get_free(g);

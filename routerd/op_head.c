@@ -46,8 +46,7 @@ static void head_answer(struct request *req, const struct search *s, const struc
 	if (s->serves_stale)
 		strbuf_adds(&headers, "X-GlobalFS-Stale: true\r\n");
 	snprintf(req->site, sizeof(req->site), "%s", search_site_name(s));
-	response_start(req, cond == HTTP_COND_NOT_MODIFIED ? 304 : 200, strbuf_slice(&headers),
-	               cond == HTTP_COND_NOT_MODIFIED ? 0 : (int64_t)info->size);
+	response_start(req, cond == HTTP_COND_NOT_MODIFIED ? 304 : 200, strbuf_slice(&headers), (int64_t)info->size);
 	strbuf_free(&headers);
 	response_end(req);
 }

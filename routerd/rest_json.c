@@ -67,8 +67,10 @@ static void on_body(struct request *req, int err, size_t n, bool end)
 		return;
 	}
 	body_free(b);
-	if (err)
-		response_error(req, err, err == GFS_ERR_TIMEOUT ? "the body arrives too slowly" : "the body ended early or is not well formed");
+	if (err == GFS_ERR_TIMEOUT)
+		response_error(req, err, "the body arrives too slowly");
+	else if (err)
+		response_error(req, err, "the body ended early or is not well formed");
 	else
 		response_error(req, GFS_ERR_TOO_LARGE, "body is larger than 1 MiB");
 }

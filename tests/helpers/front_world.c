@@ -172,8 +172,8 @@ int front_ask(struct front_world *f, const char *method, const char *key, const 
 	struct strbuf text = STRBUF_INIT;
 	int status;
 
-	strbuf_addf(&text, "%s /api/v1/objects%s%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s", method, key[0] == '?' ? "" : "/", key,
-	            headers);
+	strbuf_addf(&text, "%s /api/v1/objects%s%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s", method,
+	            key[0] == '?' ? "" : "/", key, headers);
 	if (body)
 		strbuf_addf(&text, "Content-Length: %zu\r\n", strlen(body));
 	strbuf_addf(&text, "\r\n%s", body ? body : "");
