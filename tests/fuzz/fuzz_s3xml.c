@@ -7,7 +7,34 @@
 #include "common/s3/sign.h"
 #include "common/s3/xml.h"
 
+#include <stdlib.h>
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+uint8_t *fuzz_seed(size_t i, size_t *n_out);
+
+/* The first byte chooses the case of LLVMFuzzerTestOneInput(). */
+static const char *const seeds[] = {
+	"0<Error><Code>NoSuchKey</Code><Message>a&amp;b</Message><Region>eu</Region><ActualObjectSize>7</ActualObjectSize></Error>",
+	"1<ListBucketResult xmlns=\"x\"><Contents><Key>a%20b+c</Key><LastModified>2026-11-21T10:00:00.123Z</LastModified><ETag>&quot;0"
+	"&quot;</ETag><Size>5</Size></Contents><IsTruncated>true</IsTruncated><EncodingType>url</EncodingType></ListBucketResult>",
+	"1<ListBucketResult><Contents><Key>a\x01&#x1;\xef\xbf\xbf\xe2\x82</Key></Contents></ListBucketResult>",
+	"2<InitiateMultipartUploadResult><UploadId>2~ab</UploadId></InitiateMultipartUploadResult>",
+	"3<CompleteMultipartUploadResult><ETag>\"ab-2\"</ETag></CompleteMultipartUploadResult>",
+	"3<Error><Code>InternalError</Code></Error>",
+	"4[default]\r\naws_access_key_id = A\naws_secret_access_key=B\n[profile x]\n",
+	"5AWS4-HMAC-SHA256 Credential=AK/20130524/us-east-1/s3/aws4_request,SignedHeaders=host;x-amz-date,Signature="
+	"aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404",
+	"5X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AK%2F20130524%2Fus-east-1%2Fs3%2Faws4_request&X-Amz-Date=20130524T000000Z&"
+	"X-Amz-Expires=86400&X-Amz-SignedHeaders=host&X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404",
+};
+
+uint8_t *fuzz_seed(size_t i, size_t *n_out)
+{
+	if (i >= sizeof(seeds) / sizeof(seeds[0]))
+		return NULL;
+	*n_out = strlen(seeds[i]);
+	return (uint8_t *)strdup(seeds[i]);
+}
 
 static void fuzz_sign(struct slice in)
 {

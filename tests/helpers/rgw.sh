@@ -3,7 +3,9 @@
 # A real S3 store for tests: one Ceph monitor, manager, in-memory OSD and radosgw on loopback, all of it under DIR and gone when it is
 # stopped. Several may run at once. Packages: ceph-mon ceph-osd ceph-mgr radosgw ceph-common.
 #   rgw.sh start DIR   DIR must not exist; prints lines that a shell can read:
-#                      export GFS_TEST_S3_ENDPOINT=http://127.0.0.1:PORT, GFS_TEST_S3_ACCESS_KEY=..., GFS_TEST_S3_SECRET_KEY=...
+#                      export GFS_TEST_S3_ENDPOINT=http://127.0.0.1:PORT, GFS_TEST_S3_ACCESS_KEY=..., GFS_TEST_S3_SECRET_KEY=...,
+#                      GFS_TEST_S3_HTTPS=https://127.0.0.1:PORT and GFS_TEST_S3_CA=FILE for the same store by TLS;
+#                      http://localhost:PORT serves BUCKET.localhost too
 #   rgw.sh stop DIR    ends every process of it, checks that they are gone, and removes DIR
 #   rgw.sh kill DIR    kill -9 of the gateway alone;  rgw.sh again DIR  starts it again on its port
 set -uo pipefail
@@ -58,7 +60,7 @@ stop_all() {
 	return 0
 }
 
-write_conf() { # gateway-port monitor-port
+write_conf() { # gateway-port monitor-port gateway-tls-port
 	cat >"$CONF" <<C
 [global]
 fsid = $FSID
@@ -91,9 +93,17 @@ osd crush chooseleaf type = 0
 osd objectstore = memstore
 memstore device bytes = 8589934592
 [client.rgw.a]
-rgw frontends = beast endpoint=127.0.0.1:$1 tcp_nodelay=1
+rgw frontends = beast endpoint=127.0.0.1:$1 ssl_endpoint=127.0.0.1:$3 ssl_certificate=$D/tls.pem tcp_nodelay=1
+rgw dns name = localhost
 C
 }
+
+# A certificate for the gateway, signed by itself.
+write_certificate() {
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=localhost \
+		-addext 'subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:*.localhost' -keyout "$D/key.pem" -out "$D/ca.pem" &&
+		cat "$D/key.pem" "$D/ca.pem" >"$D/tls.pem"
+} >"$D/log/tls.out" 2>&1
 
 write_keys() {
 	local k=$D/keyring
@@ -110,13 +120,14 @@ gateway() { spawn gateway radosgw -c "$CONF" -n client.rgw.a; }
 answers() { curl -s -o /dev/null --noproxy '*' --max-time 5 "http://127.0.0.1:$PORT/"; }
 
 try_start() {
-	local mon osd
+	local mon tls osd
 	mkdir -p "$D"/{mon,osd,mgr,rgw,run,log} || return 1
-	read -r PORT mon < <(free_ports 2)
+	read -r PORT mon tls < <(free_ports 3)
 	FSID=$(cat /proc/sys/kernel/random/uuid) osd=$(cat /proc/sys/kernel/random/uuid)
 	echo "$PORT" >"$D/port"
-	write_conf "$PORT" "$mon"
-	write_keys || return 1
+	HTTPS=https://127.0.0.1:$tls
+	write_conf "$PORT" "$mon" "$tls"
+	write_certificate && write_keys || return 1
 	monmaptool --create --fsid "$FSID" --addv a "[v2:127.0.0.1:$mon]" "$D/monmap" >"$D/log/monmap.out" 2>&1 || return 1
 	ceph-mon -c "$CONF" --mkfs -i a --monmap "$D/monmap" --keyring "$D/keyring" >"$D/log/mkfs.out" 2>&1 || return 1
 	spawn monitor ceph-mon -c "$CONF" -i a
@@ -138,6 +149,8 @@ start() {
 			echo "export GFS_TEST_S3_ENDPOINT=http://127.0.0.1:$PORT"
 			echo "export GFS_TEST_S3_ACCESS_KEY=$ACCESS"
 			echo "export GFS_TEST_S3_SECRET_KEY=$SECRET"
+			echo "export GFS_TEST_S3_HTTPS=$HTTPS"
+			echo "export GFS_TEST_S3_CA=$D/ca.pem"
 			return 0
 		fi
 		stop_all

@@ -238,6 +238,44 @@ static void store_killed(struct exercise *x)
 	CHECK(do_put(x, "killed", 8 * MIB, true, 16 * MIB, MIB, 2) == 0, "%s", x->last.reason);
 }
 
+/* The same store by other ways: TLS with and without trust, the bucket in the host name. */
+static void other_ways(struct exercise *x)
+{
+	const char *https = getenv("GFS_TEST_S3_HTTPS"), *ca = getenv("GFS_TEST_S3_CA");
+	char *endpoint = xstrdup(x->conf.s3_endpoint);
+
+	free(x->conf.s3_endpoint);
+	x->conf.s3_endpoint = xasprintf("http://localhost%s", strrchr(endpoint, ':'));
+	x->conf.addressing = S3_VIRTUAL;
+	exercise_reopen(x);
+	CHECK(do_put(x, "a//b c+\xc3\xa4", PART + 1, true, PART, MIB, 1) == 0, "%s", x->last.reason);
+	CHECK(do_head(x, "a//b c+\xc3\xa4") == 0, "%s", x->last.reason);
+	CHECK(do_list(x, "a//", slice_of(NULL, 0), 10) == 0 && x->last.n_keys == 1, "%s", x->last.reason);
+	x->conf.addressing = S3_PATH;
+	if (https && ca) {
+		set(&x->conf.s3_endpoint, https);
+		exercise_reopen(x);
+		CHECK(do_probe(x) == GFS_ERR_CONNECT && !x->last.connected && strstr(x->last.reason, "certificate"), "%s", x->last.reason);
+		x->conf.tls_verify = false;
+		exercise_reopen(x);
+		CHECK(do_probe(x) == 0, "%s", x->last.reason);
+		x->conf.tls_verify = true;
+		set(&x->conf.ca_file, "/nonexistent.pem");
+		exercise_reopen(x);
+		CHECK(do_probe(x) == GFS_ERR_CONNECT, "%s", x->last.reason);
+		set(&x->conf.ca_file, ca);
+		exercise_reopen(x);
+		CHECK(do_probe(x) == 0, "%s", x->last.reason);
+		CHECK(do_put(x, "tls", PART + 1, true, PART, MIB, 1) == 0, "%s", x->last.reason);
+		CHECK(do_put(x, "tls", 70000, false, PART, MIB, 1) == 0, "%s", x->last.reason);
+		CHECK(do_get(x, "tls", RANGE_ALL, 0, 0, NULL, PART) == 0 && x->last.got == 70000, "%s", x->last.reason);
+	}
+	set(&x->conf.s3_endpoint, endpoint);
+	set(&x->conf.ca_file, "");
+	free(endpoint);
+	exercise_reopen(x);
+}
+
 void test_faults(void)
 {
 	struct exercise x;
@@ -245,6 +283,7 @@ void test_faults(void)
 
 	exercise_begin(&x, "");
 	wrong_settings(&x);
+	other_ways(&x);
 	clock_skew(&x);
 	store_killed(&x);
 	relay_begin(&relay, &x);
