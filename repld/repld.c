@@ -248,6 +248,9 @@ int repld_create(const struct repld_params *params, struct repld **out)
 	err = lock_state(r);
 	if (!err)
 		err = open_boards(r);
+	/* On a new board there was no repld before this one that a worker could have begun a write with. */
+	if (!err && !params->grace_ms && !keys_board_used(&r->keys_board))
+		r->grace_ms = 0;
 	if (err) {
 		repld_destroy(&r);
 		return err;

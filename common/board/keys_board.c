@@ -13,7 +13,7 @@
 #include "../log.h"
 #include "../map.h"
 
-#define KEYS_BOARD_VERSION 1
+#define KEYS_BOARD_VERSION 2
 
 struct cell {
 	_Atomic uint64_t clock;
@@ -22,7 +22,8 @@ struct cell {
 
 struct layout {
 	_Atomic uint32_t built;
-	char pad[60];
+	_Atomic uint32_t used; /* was built once */
+	char pad[56];
 	struct cell cells[KEYS_BOARD_CELLS];
 };
 
@@ -84,7 +85,13 @@ void keys_board_rebuild_begin(struct keys_board *kb)
 
 void keys_board_rebuild_end(struct keys_board *kb)
 {
+	atomic_store(&layout_of(kb)->used, 1);
 	atomic_store(&layout_of(kb)->built, 1);
+}
+
+bool keys_board_used(const struct keys_board *kb)
+{
+	return atomic_load(&layout_of(kb)->used) != 0;
 }
 
 bool keys_board_rebuilding(const struct keys_board *kb)

@@ -28,5 +28,6 @@ void keys_board_add_dirty(struct keys_board *kb, uint32_t cell, int32_t delta);
 void keys_board_rebuild_begin(struct keys_board *kb); /* rebuilding on, all counts 0, clocks kept */
 void keys_board_rebuild_end(struct keys_board *kb);
 bool keys_board_rebuilding(const struct keys_board *kb);
+bool keys_board_used(const struct keys_board *kb); /* a repld has served this board's workers before */
 
 #endif
