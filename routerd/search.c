@@ -57,15 +57,28 @@ static bool lists(const uint64_t *ids, size_t n, uint32_t id)
 }
 
 /* Whose 404 counts: the sites that every acknowledged write is on. Under a rule that keeps reads away from all of those, the
- * ones it routes reads to. */
+ * ones it routes reads to. A site that joined later says nothing about what was written before; when all of them joined one by
+ * one, the first has seen the most. */
 static void mark_authoritative(struct search *s)
 {
-	bool any = false;
+	bool any_sync = false, any_founder = false;
+	uint32_t first_id = UINT32_MAX;
 
 	for (size_t i = 0; i < s->n; i++)
-		any = any || s->v[i].sync;
-	for (size_t i = 0; i < s->n; i++)
-		s->v[i].authoritative = (s->v[i].sync || !any) && !s->v[i].lagging;
+		any_sync = any_sync || s->v[i].sync;
+	for (size_t i = 0; i < s->n; i++) {
+		const struct search_site *c = &s->v[i];
+
+		if (any_sync && !c->sync)
+			continue;
+		any_founder = any_founder || !c->joined;
+		first_id = c->id < first_id ? c->id : first_id;
+	}
+	for (size_t i = 0; i < s->n; i++) {
+		struct search_site *c = &s->v[i];
+
+		c->authoritative = (c->sync || !any_sync) && !c->lagging && (any_founder ? !c->joined : c->id == first_id);
+	}
 }
 
 static void search_plan(struct search *s, const struct repld_location *loc)
@@ -88,6 +101,7 @@ static void search_plan(struct search *s, const struct repld_location *loc)
 		s->v[i].id = r->conf->id;
 		snprintf(s->v[i].name, sizeof(s->v[i].name), "%s", r->conf->name);
 		s->v[i].lagging = r->stale;
+		s->v[i].joined = r->conf->runtime;
 		for (size_t k = 0; k < write.n_sync; k++)
 			s->v[i].sync = s->v[i].sync || write.sync[k] == read.order[i];
 	}

@@ -28,6 +28,7 @@ struct search_site {
 	bool lagging;       /* repld says that it does not hold the decided version */
 	bool authoritative; /* its 404 counts */
 	bool sync;          /* a target that writes complete before they are acknowledged */
+	bool joined;        /* added while objects existed: it may lack those that are older */
 	enum search_said said;
 	bool cut_short;     /* the attempt ended only because others were waiting to be asked */
 	int err;

@@ -216,6 +216,18 @@ Test(get_two, one_primary_that_says_404_is_enough)
 	cr_assert_eq(front_ask(&f, "GET", "k", "", NULL), 404);
 }
 
+Test(get_two, a_primary_that_joined_later_cannot_say_404_alone)
+{
+	f.confs[1].runtime = true;
+	f.stores[0].read_err = GFS_ERR_CONNECT;
+	cr_assert_eq(front_ask(&f, "GET", "k", "", NULL), 503);
+	f.confs[0].runtime = true;
+	cr_assert_eq(front_ask(&f, "GET", "k", "", NULL), 503);
+	f.stores[0].read_err = 0;
+	f.stores[1].read_err = GFS_ERR_CONNECT;
+	cr_assert_eq(front_ask(&f, "GET", "k", "", NULL), 404);
+}
+
 Test(get_two, a_lagging_primary_cannot_say_404)
 {
 	decided(9);
