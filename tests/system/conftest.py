@@ -42,6 +42,27 @@ def suites(request):
         if failed and os.path.exists(s.log_path):
             print(f"--- {s.log_path}\n{s.log_tail(120)}")
         s.end()
+    reports = [r for r in (s.reports() for s in made) if r]
+    assert not reports, "\n".join(reports)
+
+
+# A busy machine must not decide over tests that hold the suite to a time: check.sh runs them alone.
+TIMED = ("test_start_is_fast", "test_kill_9_of", "test_degraded_modes", "test_timeouts")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "timed: holds the suite to a time, or is heavy: runs alone")
+    config.addinivalue_line("markers", "xdist_group: runs in the same process as the others of its group")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if any(t in item.nodeid for t in TIMED):
+            item.add_marker(pytest.mark.timed)
+        # The stores are started once: whoever uses them shares a process.
+        params = getattr(item, "callspec", None) and item.callspec.params
+        if "stores" in item.fixturenames or (params and params.get("kind") in ("s3", "mixed")):
+            item.add_marker(pytest.mark.xdist_group("stores"))
 
 
 @pytest.hookimpl(hookwrapper=True)

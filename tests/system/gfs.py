@@ -18,6 +18,10 @@ import urllib.parse
 BUILD = os.environ.get("GFS_BUILD", os.path.join(os.path.dirname(__file__), "..", "..", "build"))
 ROUTERD = os.path.abspath(os.path.join(BUILD, "routerd", "routerd"))
 GFSCTL = os.path.abspath(os.path.join(BUILD, "cli", "gfsctl"))
+with open(ROUTERD, "rb") as _program:
+    SANITIZED = b"__asan_init" in _program.read()
+# What the sanitizers print into a suite's log; any of it fails the test.
+REPORTS = re.compile(r"ERROR: AddressSanitizer|LeakSanitizer|runtime error:")
 CHILDREN = ("routerd", "healthd", "repld", "cached")
 
 
@@ -82,6 +86,7 @@ class Suite:
         self.log_path = os.path.join(self.top, "suite.log")
         self.conf_path = os.path.join(self.top, "globalfs.yaml")
         self.proc = None
+        self.wrap = []  # a program to run the suite under, such as valgrind
         self.env = dict(os.environ)
         self.conf = {
             "global": {"cluster_name": "test", "node_name": "node1", "log_level": "DEBUG",
@@ -104,7 +109,7 @@ class Suite:
         self.write_conf()
         self.log = open(self.log_path, "ab")
         self.started = time.monotonic()
-        self.proc = subprocess.Popen([ROUTERD, "-f", "-c", self.conf_path], stdout=self.log, stderr=self.log,
+        self.proc = subprocess.Popen([*self.wrap, ROUTERD, "-f", "-c", self.conf_path], stdout=self.log, stderr=self.log,
                                      env=self.env, start_new_session=True)
         if wait:
             self.wait_ready()
@@ -184,6 +189,12 @@ class Suite:
     def log_text(self):
         with open(self.log_path, errors="replace") as f:
             return f.read()
+
+    def reports(self):
+        """What the sanitizers had to say, or ""."""
+        text = self.log_text() if os.path.exists(self.log_path) else ""
+        m = REPORTS.search(text)
+        return text[m.start():m.start() + 6000] if m else ""
 
     def log_tail(self, n=60):
         return "\n".join(self.log_text().splitlines()[-n:])
