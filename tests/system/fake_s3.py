@@ -4,7 +4,8 @@ script; what works here is also shown against radosgw. It does not check signatu
 
     gate = store.gate("stored", method="PUT", key="a")     # the next PUT of a is stored, but its answer waits
     gate.wait(); ...; gate.release()
-    store.fault("503", method="GET", times=3)               # also: refuse, hang, cut:N, stall:N, wrong-etag, wrong-bytes
+    store.fault("503", method="GET", times=3)               # also: refuse, hang, cut:N, stall:N, wrong-etag, wrong-bytes,
+                                                            # lost (done, not answered), late:S (cut, takes effect S seconds later)
 """
 import datetime
 import email.utils
@@ -219,19 +220,32 @@ class Call:
             self.h.connection.shutdown(socket.SHUT_RDWR)
             return
         body = self.read_body()
+        self.fault = ""
         if fault and fault.isdigit():
             return self.error(int(fault), "SlowDown" if fault == "503" else "InternalError")
         self.fault = fault or ""
         if self.bucket not in self.store.buckets:
             return self.error(404, "NoSuchBucket")
         self.pass_gate("received")
+        if self.fault.startswith("late:"):
+            self.hang_up()
+            time.sleep(float(self.fault[5:]))
         getattr(self, "do_" + self.h.command)(body)
+
+    def hang_up(self):
+        self.h.close_connection = True
+        try:
+            self.h.connection.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
 
     # -- answers --
     def answer(self, status, body=b"", headers=None, length=None):
         if self.h.command != "GET":
             self.pass_gate("stored")
         h = self.h
+        if self.fault == "lost" or self.fault.startswith("late:"):
+            return self.hang_up()
         h.send_response(status)
         for k, v in (headers or {}).items():
             h.send_header(k, v)
