@@ -35,7 +35,7 @@ static void on_loaded(void *arg, int err)
 {
 	struct lookup *l = arg;
 	const struct key_entry *e = l->e;
-	const struct version *v = e->decided ? e->decided : e->intent;
+	const struct version *v = e->decided;
 	struct msg m = {.type = MSG_LOCATED};
 	char gen[GEN_TEXT_MAX];
 	uint64_t *stale = NULL;
@@ -43,21 +43,19 @@ static void on_loaded(void *arg, int err)
 	if (err) {
 		peer_error(l->r, l->peer, l->call, GFS_ERR_UNAVAILABLE, "the journal could not be read");
 	} else {
-		m.located.known = v != NULL;
+		m.located.known = v || e->intent;
+		/* Under an intent readers may get what was before it or what comes, but nothing older than what was decided. */
+		m.located.has_decided = m.located.known;
+		m.located.decided = !e->intent;
 		if (v) {
 			stale = xcalloc(e->n_rows + 1, sizeof(*stale));
-			m.located.has_gen = m.located.has_deleted = m.located.has_decided = true;
+			m.located.has_gen = m.located.has_deleted = m.located.has_etag = m.located.has_size = true;
 			m.located.gen = slice_str(gen_format(&v->gen, gen));
-			/* Under an intent readers may get what was before it or what comes. */
-			m.located.decided = !e->intent;
-			m.located.deleted = e->decided && e->decided->deleted;
-			m.located.has_stale_sites = true;
-			m.located.stale_sites = (struct msg_u64s){stale, stale_sites(l->r, e, stale)};
-		}
-		if (e->decided && !e->intent) {
-			m.located.has_etag = m.located.has_size = true;
+			m.located.deleted = v->deleted;
 			m.located.etag = slice_str(v->etag);
 			m.located.size = v->size;
+			m.located.has_stale_sites = true;
+			m.located.stale_sites = (struct msg_u64s){stale, stale_sites(l->r, e, stale)};
 		}
 		peer_reply(l->r, l->peer, l->call, &m);
 		free(stale);

@@ -280,7 +280,7 @@ static struct list_row best_row(const struct list *l, struct slice key, const st
 {
 	struct list_row row = *list_source_row(first);
 
-	if (!loc->known || !loc->decided)
+	if (!loc->known || gen_is_none(&loc->gen))
 		return row;
 	for (size_t i = 0; i < l->n; i++) {
 		const struct list_source *s = &l->v[i];
@@ -291,6 +291,20 @@ static struct list_row best_row(const struct list *l, struct slice key, const st
 	row.size = loc->size;
 	memcpy(row.etag, loc->etag, sizeof(row.etag));
 	return row;
+}
+
+/* Under a tombstone only a newer write that is not decided yet may show the key, not what a lagging site still has. */
+static bool is_deleted(const struct list *l, struct slice key, const struct repld_location *loc)
+{
+	if (!loc->known || !loc->deleted)
+		return false;
+	for (size_t i = 0; !loc->decided && i < l->n; i++) {
+		const struct list_source *s = &l->v[i];
+
+		if (list_source_has_row(s) && slice_eq(list_source_key(s), key) && !is_stale_at(loc, s->id))
+			return false;
+	}
+	return true;
 }
 
 static void on_located(void *arg, int err, const struct repld_location *loc)
@@ -307,7 +321,7 @@ static void on_located(void *arg, int err, const struct repld_location *loc)
 		return;
 	}
 	key = list_source_key(s);
-	if (loc->known && loc->decided && loc->deleted) {
+	if (is_deleted(l, key, loc)) {
 		strbuf_reset(&l->last);
 		strbuf_add_slice(&l->last, key);
 		list_skip(l, strbuf_slice(&l->last));

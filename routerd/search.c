@@ -123,8 +123,8 @@ static bool is_missing(const struct search *s)
 {
 	bool any_said_so = false, all_sync = true, any_sync = false;
 
-	if (s->known && s->decided && s->deleted)
-		return true;
+	if (s->known && s->deleted)
+		return true; /* and a newer write that is not decided is nowhere to be seen */
 	for (size_t i = 0; i < s->n; i++) {
 		const struct search_site *c = &s->v[i];
 
@@ -339,13 +339,13 @@ void search_stop(struct search *s)
 	s->n = 0;
 }
 
-/* Whether a copy is at least as new as what the journal decided. A copy without a tag that has the decided bytes is the decided
- * version as well: some stores lose metadata. */
+/* Whether a copy is at least as new as what the journal decided, which counts while a newer write is not decided. A copy without
+ * a tag that has the decided bytes is the decided version as well: some stores lose metadata. */
 static bool is_current(const struct search *s, const struct object_info *info)
 {
-	if (!s->known || !s->decided)
+	if (!s->known || gen_is_none(&s->gen))
 		return true;
-	return gen_cmp(&info->gen, &s->gen) >= 0 || (info->etag[0] && strcmp(info->etag, s->etag) == 0);
+	return gen_cmp(&info->gen, &s->gen) >= 0 || (!s->deleted && info->etag[0] && strcmp(info->etag, s->etag) == 0);
 }
 
 bool search_offer(struct search *s, const struct object_info *info)
@@ -353,6 +353,10 @@ bool search_offer(struct search *s, const struct object_info *info)
 	struct search_site *c = &s->v[s->at];
 	bool older = !is_current(s, info), first_old = true;
 
+	if (older && s->deleted) {
+		c->said = SEARCH_MISSING; /* what is left of a deleted object is none */
+		return false;
+	}
 	for (size_t i = 0; i < s->n; i++)
 		first_old = first_old && s->v[i].said != SEARCH_OLDER;
 	/* Lagging sites come last: the first that has anything at all is the best of them. */

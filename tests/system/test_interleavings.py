@@ -253,3 +253,30 @@ def test_a_wrong_copy_is_not_called_done(tmp, suites, fake):
     assert suite.put("k", b"precious").status == 201
     suite.wait_clean()
     assert body_of(burst, "k") == b"precious"
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+def test_a_lagging_site_is_not_current_because_a_newer_write_is_under_way(tmp, suites, fake, deleted):
+    main, burst = fake(), fake()
+    suite = suites(tmp, [s3_site(main, "data", "main"), s3_site(burst, "data", "burst", "burst")]).start()
+    assert suite.put("k", b"one").status == 201
+    suite.wait_clean()
+    lagging = burst.gate("received", "DELETE" if deleted else "PUT", "k")
+    assert suite.delete("k").status == 204 if deleted else suite.put("k", b"two").status == 201
+    lagging.wait()
+    gate = main.gate("received", "PUT", "k")
+    put = Later(suite.put, "k", b"three")
+    gate.wait()
+    if deleted:
+        assert suite.get("k").status == 404
+        assert suite.list().json()["objects"] == []
+    else:
+        main.fault("500", "GET", "k", times=10)
+        r = suite.get("k")
+        assert r.status == 503 or r.headers.get("X-GlobalFS-Stale") == "true", r
+        main.clear()
+    gate.release()
+    lagging.release()
+    assert put.answer().status == 201
+    suite.wait_clean()
+    assert body_of(main, "k") == body_of(burst, "k") == suite.get("k").body == b"three"
