@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A short run of torture.py with a fixed plan, and one with a plan of its own: see there what is promised and checked."""
+import io
+import os
+import random
+
+import pytest
+
+import torture
+
+
+@pytest.mark.parametrize("seed", [1, int(os.environ.get("GFS_TORTURE_SEED", 0)) or random.SystemRandom().randrange(1 << 30)],
+                         ids=["fixed", "random"])
+def test_the_promise_holds_under_torture(seed):
+    out = io.StringIO()
+    failures = torture.one(seed, 6, settle=20, out=out)
+    assert not failures, f"GFS_TORTURE_SEED={seed}\n{out.getvalue()}"
