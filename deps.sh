@@ -28,6 +28,9 @@ if [ "$(id -u)" -ne 0 ]; then
 	as_root="sudo"
 fi
 echo "Installing:$missing"
-$as_root apt-get update -qq
+apt="$as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -qq -o DPkg::Lock::Timeout=300"
+# An installation that was interrupted, perhaps an earlier run of this script, would block every later one.
+$as_root env DEBIAN_FRONTEND=noninteractive dpkg --configure -a >/dev/null
+$apt update
 # No service of an installed package may start: the tests bring their own nginx and Ceph.
-$as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $missing >/dev/null
+$apt install -y --no-install-recommends $missing >/dev/null
