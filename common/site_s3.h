@@ -114,7 +114,8 @@ struct s3_req {
 };
 
 /* Builds a request; nothing is sent before s3_req_start(). key: of ours, without the site's prefix; NULL = the bucket. */
-struct s3_req *s3_req_new(struct s3_site *site, const char *method, const struct slice *key, const struct s3_req_cbs *cbs, void *arg);
+struct s3_req *s3_req_new(struct s3_site *site, const char *method, const struct slice *key, const struct s3_req_cbs *cbs,
+                          void *arg);
 /* Refuses a key that key_check() does not allow; flags: SITE_RESERVED. */
 void s3_req_check_key(struct s3_req *rq, struct slice key, unsigned flags);
 void s3_req_param(struct s3_req *rq, const char *name, struct slice value);
@@ -130,6 +131,15 @@ void s3_req_cancel(struct s3_req **rq); /* from anywhere */
 bool s3_req_may_have_acted(const struct s3_req *rq);
 /* site_result of an ended request, borrowing its reason. */
 struct site_result s3_req_result(const struct s3_req *rq, bool mutation);
+
+/* What the end of an exchange means (site_s3_judge.c). */
+void s3_judge(struct s3_req *rq, CURLcode code); /* fills in err, reason, xml and connected */
+bool s3_refused_for_time(const struct s3_req *rq); /* the store minded our clock, and told its own */
+void s3_req_reason(struct s3_req *rq, const char *fmt, ...) GFS_PRINTF(2, 3);
+static inline bool s3_is_success(int status)
+{
+	return status >= 200 && status < 300;
+}
 
 /* The part of a request that is no protocol: curl's handle (site_s3_wire.c). */
 int s3_wire_setup(struct s3_req *rq) GFS_MUST_USE; /* 0 or an error with rq->reason; makes rq->easy, signs */

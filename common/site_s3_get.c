@@ -36,7 +36,8 @@ static void getting_free(struct s3_getting *g)
 }
 
 /* Where the answer's bytes lie: 0, or GFS_ERR_SITE_ERROR when the head does not fit what was asked. */
-static int check_range(const struct s3_getting *g, const struct s3_resp *r, uint64_t *off_out, uint64_t *len_out, uint64_t *size_out)
+static int check_range(const struct s3_getting *g, const struct s3_resp *r, uint64_t *off_out, uint64_t *len_out,
+                       uint64_t *size_out)
 {
 	uint64_t length, want_last;
 

@@ -81,7 +81,8 @@ static void take_retry_after(struct s3_resp *r, struct slice v)
 
 	if (take_number(&v, &s) && v.n == 0)
 		r->retry_after_s = s < RETRY_AFTER_MAX_S ? (unsigned)s : RETRY_AFTER_MAX_S;
-	else if (r->date_ms && http_date_parse(v, &at_ms) == 0 && at_ms > r->date_ms && at_ms - r->date_ms < RETRY_AFTER_MAX_S * INT64_C(1000))
+	else if (r->date_ms && http_date_parse(v, &at_ms) == 0 && at_ms > r->date_ms &&
+	         at_ms - r->date_ms < RETRY_AFTER_MAX_S * INT64_C(1000))
 		r->retry_after_s = (unsigned)((at_ms - r->date_ms) / 1000);
 }
 

@@ -226,7 +226,7 @@ static void judge_marker(struct s3_marking *m, struct s3_req *rq)
 	} else if (rq->err == GFS_ERR_RANGE ||
 	           (!rq->err && site_marker_check(strbuf_slice(&rq->body), site->env->namespace_id, site->conf.id))) {
 		rq->err = 0;
-		s3_req_fail(rq, GFS_ERR_SITE_FOREIGN, "marker " SITE_MARKER_KEY " in bucket \"%.200s\" belongs to another namespace or site",
+		s3_req_fail(rq, GFS_ERR_SITE_FOREIGN, "marker " SITE_MARKER_KEY " in bucket \"%.200s\" is another namespace's or site's",
 		            site->conf.s3_bucket);
 	}
 }

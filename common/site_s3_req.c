@@ -18,13 +18,11 @@
 #include "http/fields.h"
 #include "key.h"
 #include "log.h"
-#include "s3/errors.h"
 #include "site_s3.h"
 #include "xalloc.h"
 
 #define TEXT_BODY_MAX (8 << 20)   /* a full page of a list with the longest keys stays below */
 #define ERROR_BODY_MAX (64 << 10) /* more is dropped */
-#define SKEW_WORTH_MS (5 * 60 * 1000)
 #define TICK_MIN_MS 5
 #define HANG_UP_TICK_MS 250
 
@@ -33,17 +31,8 @@ static void run(struct s3_req *rq);
 
 /* ---- building ---- */
 
-static void set_reason(struct s3_req *rq, const char *fmt, ...) GFS_PRINTF(2, 3);
-static void set_reason(struct s3_req *rq, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(rq->reason, sizeof(rq->reason), fmt, ap);
-	va_end(ap);
-}
-
-struct s3_req *s3_req_new(struct s3_site *site, const char *method, const struct slice *key, const struct s3_req_cbs *cbs, void *arg)
+struct s3_req *s3_req_new(struct s3_site *site, const char *method, const struct slice *key, const struct s3_req_cbs *cbs,
+                          void *arg)
 {
 	struct s3_req *rq = xcalloc(1, sizeof(*rq));
 
@@ -75,7 +64,7 @@ void s3_req_check_key(struct s3_req *rq, struct slice key, unsigned flags)
 	if (reserved || !key_check(key, &why))
 		return;
 	rq->refused = GFS_ERR_KEY_INVALID;
-	set_reason(rq, "%s", why);
+	s3_req_reason(rq, "%s", why);
 }
 
 void s3_req_param(struct s3_req *rq, const char *name, struct slice value)
@@ -92,7 +81,7 @@ void s3_req_header(struct s3_req *rq, const char *name, struct slice value)
 	for (size_t i = 0; i < value.n; i++) {
 		if ((unsigned char)value.p[i] < 0x20 || value.p[i] == 0x7f) {
 			rq->refused = GFS_ERR_META_INVALID;
-			set_reason(rq, "the content type or metadata holds control characters");
+			s3_req_reason(rq, "the content type or metadata holds control characters");
 			return;
 		}
 	}
@@ -164,7 +153,7 @@ static void end_soon(struct s3_req *rq, int err)
 
 	rq->err = err;
 	if (!rq->reason[0])
-		set_reason(rq, "%s", gfs_err_text(err));
+		s3_req_reason(rq, "%s", gfs_err_text(err));
 	rq->ending = true;
 	evtimer_add(rq->timer, &now);
 }
@@ -222,78 +211,11 @@ void s3_req_fail(struct s3_req *rq, int err, const char *fmt, ...)
 	va_end(ap);
 }
 
-/* ---- what the end means ---- */
-
-static bool is_success(int status)
-{
-	return status >= 200 && status < 300;
-}
-
-static void judge_answer(struct s3_req *rq)
-{
-	const struct s3_resp *r = &rq->resp;
-	const char *where = r->region[0] ? r->region : NULL;
-
-	if (s3xml_parse_error(strbuf_slice(&rq->body), &rq->xml))
-		memset(&rq->xml, 0, sizeof(rq->xml));
-	rq->err = s3_error_map(r->status, slice_str(rq->xml.code));
-	if (!where && rq->xml.region[0])
-		where = rq->xml.region;
-	if (strcmp(rq->xml.code, "NoSuchBucket") == 0)
-		set_reason(rq, "no bucket \"%.200s\" at %.200s (NoSuchBucket)", rq->site->site.conf.s3_bucket, rq->site->origin);
-	else if (where && strcmp(where, rq->site->region) != 0 && (r->status == 301 || r->status == 307 || r->status == 400))
-		set_reason(rq, "the bucket is in region %s, the site says %s (HTTP %d)", where, rq->site->region, r->status);
-	else if (rq->xml.code[0])
-		set_reason(rq, "HTTP %d %s: %s", r->status, rq->xml.code, rq->xml.message);
-	else
-		set_reason(rq, "HTTP %d %s%s", r->status, http_reason(r->status),
-		           r->status == 404 && strcmp(rq->method, "HEAD") ? " without an S3 error: not an S3 store?" : "");
-}
-
-static void judge_failure(struct s3_req *rq, CURLcode code)
-{
-	const char *text = rq->curl_text[0] ? rq->curl_text : curl_easy_strerror(code);
-
-	rq->err = s3_wire_error(code, rq->connected);
-	if (rq->connected)
-		set_reason(rq, "connection to %.200s lost: %.250s", rq->site->origin, text);
-	else
-		set_reason(rq, "cannot connect to %.200s: %.250s", rq->site->origin, text);
-}
-
-static void judge(struct s3_req *rq, CURLcode code)
-{
-	curl_off_t pretransfer_us = 0;
-
-	if (rq->resp.status > 0 || (curl_easy_getinfo(rq->easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer_us) == CURLE_OK &&
-	                            pretransfer_us > 0))
-		rq->connected = true;
-	if (rq->err)
-		return; /* s3_req_fail(), a deadline, or a body over its bound */
-	/* A refusal that came while we were still sending is the answer, even if the rest of it was lost. */
-	if (rq->head_done && !is_success(rq->resp.status))
-		judge_answer(rq);
-	else if (code)
-		judge_failure(rq, code);
-	else if (!rq->head_done)
-		s3_req_fail(rq, GFS_ERR_SITE_ERROR, "%.200s sent no answer", rq->site->origin);
-}
-
-/* A store that refuses a signature for its time tells its own in the Date field. */
-static bool refused_for_time(const struct s3_req *rq)
-{
-	int64_t off_ms = rq->resp.date_ms - rq->signed_ms;
-
-	if (rq->resp.status != 403 || rq->resp.date_ms == 0)
-		return false;
-	if (strcmp(rq->xml.code, "RequestTimeTooSkewed") == 0)
-		return true;
-	return strcmp(rq->method, "HEAD") == 0 && (off_ms > SKEW_WORTH_MS || off_ms < -SKEW_WORTH_MS);
-}
+/* ---- the end of an exchange ---- */
 
 static bool try_again_in_time(struct s3_req *rq)
 {
-	if (rq->retried || rq->dead || !rq->err || !refused_for_time(rq))
+	if (rq->retried || rq->dead || !rq->err || !s3_refused_for_time(rq))
 		return false;
 	rq->site->skew_ms += rq->resp.date_ms - rq->signed_ms;
 	log_warn("event=clock_skew site=%s skew_ms=%lld", site_name(&rq->site->site), (long long)rq->site->skew_ms);
@@ -321,37 +243,12 @@ static void on_done(void *arg, CURL *easy, CURLcode code)
 
 	(void)easy;
 	rq->in_curl = false;
-	judge(rq, code);
+	s3_judge(rq, code);
 	if (try_again_in_time(rq))
 		return;
-	if (is_success(rq->resp.status))
+	if (s3_is_success(rq->resp.status))
 		rq->site->clock_known = true;
 	req_end(rq);
-}
-
-bool s3_req_may_have_acted(const struct s3_req *rq)
-{
-	if (rq->streaming && rq->fed < rq->stream_size)
-		return false;
-	if (rq->resp.status == 0)
-		return rq->connected;
-	if (is_success(rq->resp.status))
-		return true;
-	/* 503 with the store's own code is a refusal; without one a proxy may have written it after passing the request on */
-	return rq->resp.status >= 500 && rq->resp.status != 501 && !(rq->resp.status == 503 && rq->xml.code[0]);
-}
-
-struct site_result s3_req_result(const struct s3_req *rq, bool mutation)
-{
-	struct site_result r = site_result_make(SITE_DONE, GFS_OK, "");
-
-	if (rq->err) {
-		r = site_result_make(mutation && s3_req_may_have_acted(rq) ? SITE_UNKNOWN : SITE_FAILED, rq->err, rq->reason);
-		r.connected = rq->connected;
-	}
-	r.http_status = rq->resp.status;
-	r.retry_after_s = rq->resp.retry_after_s;
-	return r;
 }
 
 /* ---- curl's callbacks ---- */
@@ -371,14 +268,14 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg)
 	if (line.n > 2 || rq->resp.status < 200)
 		return size * n;
 	rq->head_done = true;
-	if (is_success(rq->resp.status) && rq->cbs->head && !rq->cbs->head(rq->arg, rq))
+	if (s3_is_success(rq->resp.status) && rq->cbs->head && !rq->cbs->head(rq->arg, rq))
 		return 0;
 	return rq->dead ? 0 : size * n;
 }
 
 static size_t collect(struct s3_req *rq, const char *p, size_t n)
 {
-	if (!is_success(rq->resp.status)) {
+	if (!s3_is_success(rq->resp.status)) {
 		size_t room = ERROR_BODY_MAX - rq->body.n;
 
 		strbuf_add(&rq->body, p, n < room ? n : room);
@@ -399,7 +296,7 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg)
 	rq->progress_ms = clock_mono_ms();
 	if (rq->dead || rq->err)
 		return 0;
-	if (!is_success(rq->resp.status) || !rq->cbs->data)
+	if (!s3_is_success(rq->resp.status) || !rq->cbs->data)
 		return collect(rq, p, n);
 	if (rq->recv_paused) {
 		rq->curl_recv_paused = true;
@@ -629,6 +526,6 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	s3_req_fail(rq, GFS_ERR_TIMEOUT, "%.200s %s for %lld ms", rq->site->origin, silent, (long long)(now_ms - rq->progress_ms));
 	curl_loop_remove(rq->site->site.env->curl, rq->easy);
 	rq->in_curl = false;
-	judge(rq, CURLE_OPERATION_TIMEDOUT);
+	s3_judge(rq, CURLE_OPERATION_TIMEDOUT);
 	req_end(rq);
 }

@@ -104,7 +104,8 @@ static int add_own_headers(struct s3_req *rq, struct signing *signing)
 }
 
 /* Fills in date and hash, and the list of fields; what is signed goes into signing. */
-static int add_headers(struct s3_req *rq, const struct s3_creds_view *creds, const char *date, const char *hash, struct signing *signing)
+static int add_headers(struct s3_req *rq, const struct s3_creds_view *creds, const char *date, const char *hash,
+                       struct signing *signing)
 {
 	int err;
 

@@ -250,7 +250,8 @@ int s3_creds_get(struct s3_creds *c, int64_t now_mono_ms, struct s3_creds_view *
 	const char *access, *secret;
 
 	if (is_set(c->conf->access_key)) {
-		*out = (struct s3_creds_view){slice_str(c->conf->access_key), slice_str(c->conf->secret_key), slice_str(c->conf->session_token)};
+		*out = (struct s3_creds_view){slice_str(c->conf->access_key), slice_str(c->conf->secret_key),
+		                              slice_str(c->conf->session_token)};
 		return 0;
 	}
 	if (!is_set(c->conf->profile) && !is_set(c->conf->credentials_file)) {

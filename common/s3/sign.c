@@ -308,13 +308,13 @@ void sign_signing_key(struct slice secret_key, struct slice date8, struct slice 
 	hmac(key, 32, SLICE_LIT("aws4_request"), key);
 }
 
-void sign_signature(const struct sign_request *rq, struct slice names, const struct sign_keys *keys, struct slice date_time,
-                    struct strbuf *out)
+void sign_signature(const struct sign_request *rq, struct slice signed_headers, const struct sign_keys *keys,
+                    struct slice date_time, struct strbuf *out)
 {
 	struct strbuf canonical = STRBUF_INIT, text = STRBUF_INIT;
 	unsigned char key[32], mac[32];
 
-	sign_canonical_request(rq, names, &canonical);
+	sign_canonical_request(rq, signed_headers, &canonical);
 	sign_string_to_sign(date_time, keys->region, strbuf_slice(&canonical), &text);
 	sign_signing_key(keys->secret_key, date_of(date_time), keys->region, key);
 	hmac(key, sizeof(key), strbuf_slice(&text), mac);

@@ -49,8 +49,8 @@ void sign_canonical_request(const struct sign_request *rq, struct slice signed_h
 void sign_string_to_sign(struct slice date_time, struct slice region, struct slice canonical_request, struct strbuf *out);
 void sign_signing_key(struct slice secret_key, struct slice date8, struct slice region, unsigned char key[32]);
 /* 64 hex digits. */
-void sign_signature(const struct sign_request *rq, struct slice signed_headers, const struct sign_keys *keys, struct slice date_time,
-                    struct strbuf *out);
+void sign_signature(const struct sign_request *rq, struct slice signed_headers, const struct sign_keys *keys,
+                    struct slice date_time, struct strbuf *out);
 
 /* The value of Authorization for rq, all of whose headers are signed; they must hold host, x-amz-date (of date_time),
  * x-amz-content-sha256, and x-amz-security-token when there is a token. */

@@ -80,6 +80,7 @@ static void keep(struct outcome *o, const struct site_result *r)
 	o->err = r->err;
 	o->http_status = r->http_status;
 	o->connected = r->connected;
+	o->retry_after_s = r->retry_after_s;
 	snprintf(o->reason, sizeof(o->reason), "%s", r->reason);
 }
 
@@ -415,10 +416,8 @@ static void set(char **at, const char *value)
 	*at = xstrdup(value);
 }
 
-void exercise_begin(struct exercise *x, const char *prefix)
+void exercise_begin_bare(struct exercise *x)
 {
-	static unsigned n;
-
 	memset(x, 0, sizeof(*x));
 	x->base = event_base_new();
 	x->curl = curl_loop_create(x->base);
@@ -428,17 +427,27 @@ void exercise_begin(struct exercise *x, const char *prefix)
 		abort();
 	x->env = (struct site_env){.base = x->base, .curl = x->curl, .pool = x->pool, .namespace_id = NAMESPACE, .spool_dir = x->spool_dir,
 	                           .spool_max_bytes = 64 * MIB, .spool_used = &x->spool_used};
-	snprintf(x->bucket, sizeof(x->bucket), "exercise-%d-%u", (int)getpid(), n++);
 	site_conf_init(&x->conf);
 	x->conf.id = 7;
 	x->conf.kind = SITE_KIND_S3;
 	set(&x->conf.name, "near");
+	set(&x->conf.s3_bucket, "b");
+	set(&x->conf.access_key, "AK");
+	set(&x->conf.secret_key, "SK");
+	x->conf.addressing = S3_PATH;
+}
+
+void exercise_begin(struct exercise *x, const char *prefix)
+{
+	static unsigned n;
+
+	exercise_begin_bare(x);
+	snprintf(x->bucket, sizeof(x->bucket), "exercise-%d-%u", (int)getpid(), n++);
 	set(&x->conf.prefix, prefix);
 	set(&x->conf.s3_bucket, x->bucket);
 	set(&x->conf.s3_endpoint, getenv("GFS_TEST_S3_ENDPOINT"));
 	set(&x->conf.access_key, getenv("GFS_TEST_S3_ACCESS_KEY"));
 	set(&x->conf.secret_key, getenv("GFS_TEST_S3_SECRET_KEY"));
-	x->conf.addressing = S3_PATH;
 	exercise_reopen(x);
 	make_bucket(x);
 }

@@ -30,6 +30,7 @@ struct outcome {
 	bool done;
 	enum site_outcome outcome;
 	int err, http_status;
+	unsigned retry_after_s;
 	bool connected;
 	char reason[S3_REASON_MAX], etag[ETAG_MAX];
 	struct object_info info; /* owned when have_info */
@@ -67,6 +68,7 @@ struct exercise {
 
 /* A site on a fresh bucket of the store that the environment names. */
 void exercise_begin(struct exercise *x, const char *prefix);
+void exercise_begin_bare(struct exercise *x); /* bucket "b", keys AK and SK, no endpoint, not open */
 void exercise_end(struct exercise *x);
 void exercise_reopen(struct exercise *x); /* after a change of conf or env */
 void run_until(struct exercise *x, const bool *flag);
@@ -108,6 +110,7 @@ void relay_end(struct relay *r);
 void relay_set(struct relay *r, enum relay_mode mode); /* CUT: all open ones, and new ones */
 void exercise_use_relay(struct exercise *x, struct relay *r);
 
+void test_scripted(void);
 void test_objects(void);
 void test_lists(void);
 void test_faults(void);
