@@ -82,6 +82,16 @@ static void del_end_good(struct del *d)
 	del_free(d);
 }
 
+static void on_commit_known(void *arg, int err)
+{
+	struct del *d = arg;
+
+	if (err)
+		del_end_error(d, GFS_ERR_UNAVAILABLE, "repld does not answer; the delete will take effect as soon as it can");
+	else
+		del_end_good(d);
+}
+
 static void del_committed(struct del *d)
 {
 	enum site_outcome outcomes[ROUTE_MAX];
@@ -99,7 +109,12 @@ static void del_committed(struct del *d)
 	}
 	good = done >= d->targets.write_min;
 	keys_board_tick(&d->w->keys_board, keys_board_cell(del_key(d)));
-	repld_commit(&d->write, outcomes, good);
+	if (good && done < d->targets.n_sync) {
+		/* Not before repld knows which primary still has it. */
+		repld_commit(&d->write, outcomes, good, on_commit_known, d);
+		return;
+	}
+	repld_commit(&d->write, outcomes, good, NULL, NULL);
 	if (good) {
 		del_end_good(d);
 		return;

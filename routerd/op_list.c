@@ -293,18 +293,24 @@ static struct list_row best_row(const struct list *l, struct slice key, const st
 	return row;
 }
 
-/* Under a tombstone only a newer write that is not decided yet may show the key, not what a lagging site still has. */
-static bool is_deleted(const struct list *l, struct slice key, const struct repld_location *loc)
+/* Nothing, or only what lagging sites still have of a deleted object. While a write is not decided the sites that it completes
+ * tell: if one of them answered and has no such key, it was deleted, or never there. */
+static bool is_absent(const struct list *l, struct slice key, const struct repld_location *loc)
 {
-	if (!loc->known || !loc->deleted)
-		return false;
-	for (size_t i = 0; !loc->decided && i < l->n; i++) {
+	bool told = false;
+
+	if (!loc->known || loc->decided)
+		return loc->known && loc->deleted;
+	for (size_t i = 0; i < l->n; i++) {
 		const struct list_source *s = &l->v[i];
 
-		if (list_source_has_row(s) && slice_eq(list_source_key(s), key) && !is_stale_at(loc, s->id))
+		if (is_stale_at(loc, s->id))
+			continue;
+		if (list_source_has_row(s) && slice_eq(list_source_key(s), key))
 			return false;
+		told = told || !s->failed;
 	}
-	return true;
+	return told || loc->deleted;
 }
 
 static void on_located(void *arg, int err, const struct repld_location *loc)
@@ -321,7 +327,7 @@ static void on_located(void *arg, int err, const struct repld_location *loc)
 		return;
 	}
 	key = list_source_key(s);
-	if (is_deleted(l, key, loc)) {
+	if (is_absent(l, key, loc)) {
 		strbuf_reset(&l->last);
 		strbuf_add_slice(&l->last, key);
 		list_skip(l, strbuf_slice(&l->last));

@@ -11,7 +11,21 @@
 
 #include "put.h"
 
-static void put_committed(struct put *p)
+/* repld knows which primary lacks the version: from now on no reader takes that one for current. */
+static void on_commit_known(void *arg, int err)
+{
+	struct put *p = arg;
+
+	if (err)
+		put_answer_error(p, GFS_ERR_UNAVAILABLE, "repld does not answer; the write may take effect");
+	else
+		put_answer(p);
+	put_end(p);
+	put_release(p);
+}
+
+/* True when the PUT is over, false when on_commit_known() will end it. */
+static bool put_committed(struct put *p)
 {
 	enum site_outcome outcomes[ROUTE_MAX];
 	const struct put_site *bad = NULL;
@@ -34,13 +48,19 @@ static void put_committed(struct put *p)
 	good = done >= p->targets.write_min;
 	/* Before the answer: whoever reads the clock after it must find that the key has changed. */
 	keys_board_tick(&p->w->keys_board, keys_board_cell(put_key(p)));
-	repld_commit(&p->write, outcomes, good);
+	if (good && done < n) {
+		put_hold(p);
+		repld_commit(&p->write, outcomes, good, on_commit_known, p);
+		return false;
+	}
+	repld_commit(&p->write, outcomes, good, NULL, NULL);
 	if (good) {
 		put_answer(p);
-		return;
+		return true;
 	}
 	snprintf(text, sizeof(text), "site %s: %s; the write may still take effect", bad->name, bad->why);
 	put_answer_error(p, put_site_error(bad->err), text);
+	return true;
 }
 
 static void check_completed(struct put *p)
@@ -50,8 +70,8 @@ static void check_completed(struct put *p)
 			return;
 	}
 	put_hold(p);
-	put_committed(p);
-	put_end(p);
+	if (put_committed(p))
+		put_end(p);
 	put_release(p);
 }
 

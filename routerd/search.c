@@ -301,6 +301,7 @@ static void on_located(void *arg, int err, const struct repld_location *loc)
 		s->decided = loc->decided;
 		s->deleted = loc->deleted;
 		s->gen = loc->gen;
+		s->pending = loc->pending;
 		memcpy(s->etag, loc->etag, sizeof(s->etag));
 	}
 	search_plan(s, s->known ? loc : NULL);
@@ -339,22 +340,36 @@ void search_stop(struct search *s)
 	s->n = 0;
 }
 
-/* Whether a copy is at least as new as what the journal decided, which counts while a newer write is not decided. A copy without
- * a tag that has the decided bytes is the decided version as well: some stores lose metadata. */
-static bool is_current(const struct search *s, const struct object_info *info)
+/* Whether a copy is at least as new as what the journal decided, which counts while a newer write is not decided. A lagging site's
+ * copy must then be of the newer write itself: that one may be acknowledged, its COMMIT on the way to repld. A copy without a tag
+ * that has the decided bytes is the decided version as well: some stores lose metadata. */
+static bool is_current(const struct search *s, const struct search_site *c, const struct object_info *info)
 {
-	if (!s->known || gen_is_none(&s->gen))
+	if (!s->known)
+		return true;
+	if (!s->decided && c->lagging)
+		return !gen_is_none(&s->pending) && gen_cmp(&info->gen, &s->pending) >= 0;
+	if (gen_is_none(&s->gen))
 		return true;
 	return gen_cmp(&info->gen, &s->gen) >= 0 || (!s->deleted && info->etag[0] && strcmp(info->etag, s->etag) == 0);
+}
+
+static bool authority_lacks_it(const struct search *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->v[i].authoritative && s->v[i].said == SEARCH_MISSING)
+			return true;
+	return false;
 }
 
 bool search_offer(struct search *s, const struct object_info *info)
 {
 	struct search_site *c = &s->v[s->at];
-	bool older = !is_current(s, info), first_old = true;
+	bool older = !is_current(s, c, info), first_old = true;
 
-	if (older && s->deleted) {
-		c->said = SEARCH_MISSING; /* what is left of a deleted object is none */
+	/* What is left of a deleted object is none, nor is what a write under way may just have deleted. */
+	if (older && (s->deleted || (!s->decided && authority_lacks_it(s)))) {
+		c->said = SEARCH_MISSING;
 		return false;
 	}
 	for (size_t i = 0; i < s->n; i++)

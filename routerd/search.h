@@ -58,7 +58,7 @@ struct search {
 	/* of repld */
 	uint64_t lookup;
 	bool unverified, known, decided, deleted;
-	struct gen gen;
+	struct gen gen, pending; /* decided; of a write that is not decided yet */
 	char etag[ETAG_MAX];
 	/* the walk */
 	struct search_site *v; /* in order */

@@ -54,6 +54,8 @@ static int location_of(const struct msg *reply, struct repld_location *out)
 	out->known = l->known;
 	if (l->has_gen && l->gen.n && gen_parse(l->gen, &out->gen))
 		return GFS_ERR_PROTOCOL;
+	if (l->has_pending_gen && l->pending_gen.n && gen_parse(l->pending_gen, &out->pending))
+		return GFS_ERR_PROTOCOL;
 	out->deleted = l->deleted;
 	out->decided = l->decided;
 	if (l->etag.n)

@@ -53,6 +53,8 @@ struct repld_write {
 	repld_begin_cb *begin_cb;
 	repld_finalise_cb *finalise_cb;
 	void *arg;
+	repld_commit_cb *commit_cb; /* until it has run */
+	void *commit_arg;
 };
 
 struct repld_client {
@@ -145,6 +147,16 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
 	commit_send(arg);
 }
 
+/* The first answer is the writer's, an error as well: it does not wait while COMMIT is sent again. */
+static void commit_tell(struct repld_write *w, int err)
+{
+	repld_commit_cb *cb = w->commit_cb;
+
+	w->commit_cb = NULL;
+	if (cb)
+		cb(w->commit_arg, err);
+}
+
 static void on_committed(void *arg, int err, const struct msg *reply)
 {
 	struct repld_write *w = arg;
@@ -152,6 +164,7 @@ static void on_committed(void *arg, int err, const struct msg *reply)
 	const struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
 
 	w->call = 0;
+	commit_tell(w, unavailable(err));
 	if (!err) {
 		write_free(w);
 		return;
@@ -182,12 +195,14 @@ static void commit_start(struct repld_write *w, const enum site_outcome *outcome
 	commit_send(w);
 }
 
-void repld_commit(struct repld_write **w_io, const enum site_outcome *outcomes, bool acknowledged)
+void repld_commit(struct repld_write **w_io, const enum site_outcome *outcomes, bool acknowledged, repld_commit_cb *cb, void *arg)
 {
 	struct repld_write *w = *w_io;
 
 	*w_io = NULL;
 	gfs_assert(w->state == W_GRANTED && !w->abandoned);
+	w->commit_cb = cb;
+	w->commit_arg = arg;
 	commit_start(w, outcomes, acknowledged);
 }
 

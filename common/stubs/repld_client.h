@@ -55,13 +55,17 @@ struct repld_version {
  * be abandoned. v is copied. */
 typedef void repld_finalise_cb(void *arg, int err, const char *text);
 void repld_finalise(struct repld_write *w, const struct repld_version *v, repld_finalise_cb *cb, void *arg);
-/* Only after granted. outcomes: one per sync site, in their order. Takes the handle; delivery is the client's business. */
-void repld_commit(struct repld_write **w, const enum site_outcome *outcomes, bool acknowledged);
+/* Only after granted. outcomes: one per sync site, in their order. Takes the handle; delivery is the client's business. cb, which
+ * may be NULL, runs once from the loop: 0 when repld knows the outcomes, an error when that cannot be told yet. A write that is not
+ * done at every sync site waits for it before its answer: until then readers take a sync site for current. */
+typedef void repld_commit_cb(void *arg, int err);
+void repld_commit(struct repld_write **w, const enum site_outcome *outcomes, bool acknowledged, repld_commit_cb *cb, void *arg);
 
 struct repld_location {
 	bool known;          /* false: every site is current */
-	struct gen gen;
+	struct gen gen;      /* decided; none when all that is known is a write that is not decided */
 	bool deleted, decided;
+	struct gen pending;  /* of the write that is not decided; none when decided */
 	char etag[ETAG_MAX];
 	uint64_t size;
 	const uint64_t *stale_sites; /* borrowed until the callback returns */

@@ -206,7 +206,7 @@ static void commit(struct worker *x)
 {
 	static const enum site_outcome outcomes[] = {SITE_DONE, SITE_UNKNOWN};
 
-	repld_commit(&x->w, outcomes, true);
+	repld_commit(&x->w, outcomes, true, NULL, NULL);
 	cr_assert_null(x->w);
 }
 

@@ -104,9 +104,23 @@ void fake_repld_release(void)
 	event_active(held->ev, EV_TIMEOUT, 0);
 }
 
-void repld_commit(struct repld_write **w, const enum site_outcome *outcomes, bool acknowledged)
+static void commit_step(evutil_socket_t fd, short what, void *arg)
 {
+	repld_commit_cb *cb = fake_repld.commit_cb;
+
+	(void)fd, (void)what;
+	fake_repld.commit_cb = NULL;
+	cb(arg, fake_repld.commit_err);
+}
+
+void repld_commit(struct repld_write **w, const enum site_outcome *outcomes, bool acknowledged, repld_commit_cb *cb, void *arg)
+{
+	static const struct timeval now = {0};
+
 	fake_repld.commits++;
+	fake_repld.commit_cb = cb;
+	if (cb)
+		event_base_once(fake_repld.base, -1, EV_TIMEOUT, commit_step, arg, &now);
 	fake_repld.acknowledged = acknowledged;
 	for (size_t i = 0; i < fake_repld.version.n_sync; i++)
 		fake_repld.outcomes[i] = outcomes[i];

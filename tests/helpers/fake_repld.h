@@ -10,7 +10,7 @@
 struct fake_repld {
 	struct event_base *base;
 	/* script */
-	int lookup_err, begin_err, finalise_err;
+	int lookup_err, begin_err, finalise_err, commit_err;
 	struct repld_location location; /* n_stale of stale[] */
 	uint64_t stale[FAKE_REPLD_SITES];
 	const char *deleted_key; /* lookups of this key only say deleted */
@@ -21,6 +21,7 @@ struct fake_repld {
 	uint64_t sync[FAKE_REPLD_SITES], async[FAKE_REPLD_SITES];
 	enum site_outcome outcomes[FAKE_REPLD_SITES];
 	bool acknowledged;
+	repld_commit_cb *commit_cb; /* of the last COMMIT, until it has run */
 };
 
 extern struct fake_repld fake_repld;

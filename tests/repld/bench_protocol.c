@@ -44,7 +44,7 @@ static void on_granted(void *arg, int err, const char *text)
 		failed++;
 		repld_write_abandon(&x->w);
 	} else {
-		repld_commit(&x->w, outcomes, true);
+		repld_commit(&x->w, outcomes, true, NULL, NULL);
 		done++;
 	}
 	begin(x);

@@ -233,7 +233,7 @@ static void commit(struct put *p, enum site_outcome a, enum site_outcome b)
 {
 	const enum site_outcome outcomes[2] = {a, b};
 
-	repld_commit(&p->w, outcomes, a == SITE_DONE && b == SITE_DONE);
+	repld_commit(&p->w, outcomes, a == SITE_DONE && b == SITE_DONE, NULL, NULL);
 }
 
 static void to_granted(struct rig *g, struct put *p)
@@ -310,7 +310,8 @@ Test(protocol, a_write_reaches_every_site_and_leaves_nothing_behind, .timeout = 
 	cr_assert_not(clean(&g, "a/b"), "dirty before it is granted");
 	struct located l = lookup(&g, "a/b");
 
-	cr_assert(l.loc.known && !l.loc.decided);
+	cr_assert(l.loc.known && !l.loc.decided && gen_cmp(&l.loc.pending, &p.gen) == 0);
+	cr_assert(l.loc.n_stale == 1 && l.stale[0] == 3, "what the write reaches later lags");
 	complete_at(&p, 1);
 	complete_at(&p, 2);
 	fake_knobs(&world, 3)->hold_prepared = true;

@@ -124,6 +124,10 @@ Test(put, a_failure_after_the_grant_is_told_and_committed)
 	f.conf->routing.write_min = 1;
 	cr_assert_eq(front_ask(&f, "PUT", "k", "", "hello"), 201);
 	cr_assert(fake_repld.acknowledged);
+	cr_assert_null(fake_repld.commit_cb, "answered only when repld knew which site lacks it");
+	fake_repld.commit_err = GFS_ERR_UNAVAILABLE;
+	cr_assert_eq(front_ask(&f, "PUT", "k", "", "hello"), 503);
+	cr_assert_not_null(strstr(f.body, "may take effect"));
 }
 
 Test(put, superseded_is_a_success_that_leaves_nothing)
@@ -258,6 +262,10 @@ Test(put, delete_follows_the_same_protocol)
 	cr_assert_not_null(strstr(f.body, "two"));
 	cr_assert(!fake_repld.acknowledged);
 	cr_assert_eq(fake_repld.commits, 2);
+	f.conf->routing.write_min = 1;
+	cr_assert_eq(front_ask(&f, "DELETE", "k", "", NULL), 204);
+	fake_repld.commit_err = GFS_ERR_UNAVAILABLE;
+	cr_assert_eq(front_ask(&f, "DELETE", "k", "", NULL), 503);
 	fake_repld.finalise_err = GFS_ERR_SUPERSEDED;
 	cr_assert_eq(front_ask(&f, "DELETE", "k", "", NULL), 204);
 }

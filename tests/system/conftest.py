@@ -40,7 +40,7 @@ def suites(request):
     failed = getattr(request.node, "rep_call", None) and request.node.rep_call.failed
     for s in made:
         if failed and os.path.exists(s.log_path):
-            print(f"--- {s.log_path}\n{s.log_tail(120)}")
+            print(f"--- {s.log_path}\n{s.log_tail(int(os.environ.get('GFS_LOG_LINES', 120)))}")
         s.end()
     reports = [r for r in (s.reports() for s in made) if r]
     assert not reports, "\n".join(reports)
