@@ -108,7 +108,8 @@ Test(s3_creds, a_changed_file_is_read_again)
 Test(s3_creds, file_format)
 {
 	static const char text[] = "; comment\r\n[default]\r\naws_access_key_id = D\r\naws_secret_access_key = s=1/+ \r\n\r\n"
-		"# x\n[profile hpc site]\n  AWS_ACCESS_KEY_ID=H\n aws_secret_access_key\t=\tT\naws_session_token=K\nregion = x\nnonsense\n[empty]";
+		"# x\n[profile hpc site]\n  AWS_ACCESS_KEY_ID=H\n aws_secret_access_key\t=\tT\naws_session_token=K\nregion ="
+		     " x\nnonsense\n[empty]";
 	struct s3_creds_view v;
 
 	cr_assert_eq(s3_creds_parse(SLICE_LIT(text), "default", &v), 0);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Signature Version 4: the examples of the S3 API Reference, canonical forms, and that the verifying side agrees with the signing. */
+/* Signature Version 4: the examples of the S3 API Reference, canonical forms, and that the verifying side agrees with
+ * the signing. */
 #include "config.h"
 
 #include <criterion/criterion.h>
@@ -33,7 +34,8 @@ static const struct example examples[] = {
 	  H("x-amz-storage-class", "REDUCED_REDUNDANCY")},
 	 "date;host;x-amz-content-sha256;x-amz-date;x-amz-storage-class",
 	 "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd"},
-	{"GET", "/", "lifecycle", SIGN_EMPTY_SHA256, {H("Host", HOST), H("x-amz-content-sha256", SIGN_EMPTY_SHA256), H("x-amz-date", DATE)},
+	{"GET", "/", "lifecycle", SIGN_EMPTY_SHA256, {H("Host", HOST), H("x-amz-content-sha256", SIGN_EMPTY_SHA256),
+	     H("x-amz-date", DATE)},
 	 "host;x-amz-content-sha256;x-amz-date", "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543"},
 	{"GET", "/", "max-keys=2&prefix=J", SIGN_EMPTY_SHA256,
 	 {H("Host", HOST), H("x-amz-content-sha256", SIGN_EMPTY_SHA256), H("x-amz-date", DATE)},
@@ -68,12 +70,14 @@ Test(s3_sign, documented_examples)
 Test(s3_sign, documented_presigned_example)
 {
 	static const struct sign_header host[] = {H("host", HOST)};
-	struct sign_request rq = {.method = SLICE_LIT("GET"), .path = SLICE_LIT("/test.txt"), .payload_hash = SLICE_LIT(SIGN_UNSIGNED),
+	struct sign_request rq = {.method = SLICE_LIT("GET"), .path = SLICE_LIT("/test.txt"),
+	     .payload_hash = SLICE_LIT(SIGN_UNSIGNED),
 	                          .headers = host, .n_headers = 1};
 	struct strbuf sb = STRBUF_INIT;
 
 	sign_presign(&rq, &keys, SLICE_LIT(DATE), 86400, &sb);
-	cr_assert_str_eq(strbuf_str(&sb), "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=" ACCESS "%2F20130524%2Fus-east-1%2Fs3%2F"
+	cr_assert_str_eq(strbuf_str(&sb), "X-Amz-Algorithm=AWS4-HMAC-SHA256"
+	     "&X-Amz-Credential=" ACCESS "%2F20130524%2Fus-east-1%2Fs3%2F"
 	                 "aws4_request&X-Amz-Date=" DATE "&X-Amz-Expires=86400&X-Amz-SignedHeaders=host&X-Amz-Signature="
 	                 "aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404");
 	strbuf_free(&sb);
@@ -109,7 +113,8 @@ Test(s3_sign, canonical_forms)
 	canonical_is("/", "p=a%2fb+c%2Bd&&q=1=2", "/", "p=a%2Fb%20c%2Bd&q=1%3D2");
 }
 
-static struct sign_header verify_headers[] = {H("Host", HOST), H("x-amz-content-sha256", SIGN_EMPTY_SHA256), H("x-amz-date", DATE),
+static struct sign_header verify_headers[] = {H("Host", HOST), H("x-amz-content-sha256", SIGN_EMPTY_SHA256), H("x-amz-date",
+     DATE),
                                               H("User-Agent", "x")};
 
 static enum sign_verdict verify(const char *authorization, const char *secret, int64_t now_ms, const char *path)
@@ -128,7 +133,8 @@ static enum sign_verdict verify(const char *authorization, const char *secret, i
 
 Test(s3_sign, verify_agrees_with_signing)
 {
-	struct sign_request rq = {.method = SLICE_LIT("GET"), .path = SLICE_LIT("/a%20b"), .payload_hash = SLICE_LIT(SIGN_EMPTY_SHA256),
+	struct sign_request rq = {.method = SLICE_LIT("GET"), .path = SLICE_LIT("/a%20b"),
+	     .payload_hash = SLICE_LIT(SIGN_EMPTY_SHA256),
 	                          .headers = verify_headers, .n_headers = 3};
 	struct strbuf sb = STRBUF_INIT;
 	const char *a;
@@ -177,7 +183,8 @@ static enum sign_verdict verify_query(const char *query, int64_t now_ms)
 Test(s3_sign, verify_presigned)
 {
 	static const struct sign_header host[] = {H("host", HOST)};
-	struct sign_request rq = {.method = SLICE_LIT("GET"), .path = SLICE_LIT("/test.txt"), .query = SLICE_LIT("response-content-type=a%2Fb"),
+	struct sign_request rq = {.method = SLICE_LIT("GET"), .path = SLICE_LIT("/test.txt"),
+	     .query = SLICE_LIT("response-content-type=a%2Fb"),
 	                          .payload_hash = SLICE_LIT(SIGN_UNSIGNED), .headers = host, .n_headers = 1};
 	struct strbuf sb = STRBUF_INIT;
 

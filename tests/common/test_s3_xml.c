@@ -13,7 +13,8 @@ Test(s3_xml, error)
 {
 	struct s3xml_error e;
 
-	cr_assert_eq(s3xml_parse_error(SLICE_LIT(HEAD "<Error><Code>NoSuchKey</Code><Message>a&amp;b\n</Message><BucketName>b</BucketName>"
+	cr_assert_eq(s3xml_parse_error(SLICE_LIT(HEAD "<Error><Code>NoSuchKey</Code><Message>a&amp;b\n</Message><BucketName>b"
+	     "</BucketName>"
 	                                         "<ActualObjectSize>17</ActualObjectSize><Region>eu</Region></Error>"), &e), 0);
 	cr_assert_str_eq(e.code, "NoSuchKey");
 	cr_assert_str_eq(e.message, "a&b ");
@@ -38,7 +39,8 @@ Test(s3_xml, list_encoded)
 {
 	struct s3xml_list l;
 
-	cr_assert_eq(s3xml_parse_list(SLICE_LIT(HEAD "<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Name>b</Name>"
+	cr_assert_eq(s3xml_parse_list(SLICE_LIT(HEAD "<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">"
+	     "<Name>b</Name>"
 		"<Contents><Key>a%20b+c%2Bd/%E2%82%AC</Key><LastModified>2026-11-21T10:00:00.123Z</LastModified>"
 		"<ETag>&quot;0123&quot;</ETag><Size>5368709120</Size><Owner><ID>x</ID><DisplayName>y</DisplayName></Owner></Contents>"
 		"<Contents><Key>z//</Key><Size>0</Size></Contents><IsTruncated>true</IsTruncated><EncodingType>url</EncodingType>"
@@ -57,7 +59,8 @@ Test(s3_xml, list_not_encoded)
 {
 	struct s3xml_list l;
 
-	cr_assert_eq(s3xml_parse_list(SLICE_LIT("<ListBucketResult><Contents><Key>100%+x</Key></Contents></ListBucketResult>"), &l), 0);
+	cr_assert_eq(s3xml_parse_list(SLICE_LIT("<ListBucketResult><Contents><Key>100%+x</Key></Contents></ListBucketResult>"),
+	     &l), 0);
 	cr_assert(slice_eq_str(l.v[0].key, "100%+x"));
 	cr_assert_not(l.truncated);
 	s3xml_list_free(&l);
@@ -71,7 +74,8 @@ Test(s3_xml, echoed_control_characters_do_no_harm)
 	struct s3xml_list l;
 	char id[S3XML_UPLOAD_ID_MAX];
 
-	cr_assert_eq(s3xml_parse_list(SLICE_LIT("<ListBucketResult><StartAfter>a\x01&#x1;&#31;b\xef\xbf\xbf&#x20;&amp;</StartAfter><Contents><Key>a%01"
+	cr_assert_eq(s3xml_parse_list(SLICE_LIT("<ListBucketResult><StartAfter>a\x01&#x1;&#31;b\xef\xbf\xbf&#x20;&amp;"
+	     "</StartAfter><Contents><Key>a%01"
 	                                        "</Key></Contents><EncodingType>url</EncodingType></ListBucketResult>"), &l), 0);
 	cr_assert(slice_eq_str(l.v[0].key, "a\x01"));
 	s3xml_list_free(&l);
@@ -119,10 +123,12 @@ Test(s3_xml, initiate)
 {
 	char id[S3XML_UPLOAD_ID_MAX];
 
-	cr_assert_eq(s3xml_parse_initiate(SLICE_LIT("<InitiateMultipartUploadResult><Bucket>b</Bucket><Key>k</Key><UploadId>2~ab</UploadId>"
+	cr_assert_eq(s3xml_parse_initiate(SLICE_LIT("<InitiateMultipartUploadResult><Bucket>b</Bucket><Key>k</Key><UploadId"
+	     ">2~ab</UploadId>"
 	                                            "</InitiateMultipartUploadResult>"), id), 0);
 	cr_assert_str_eq(id, "2~ab");
-	cr_assert_eq(s3xml_parse_initiate(SLICE_LIT("<InitiateMultipartUploadResult></InitiateMultipartUploadResult>"), id), GFS_ERR_PROTOCOL);
+	cr_assert_eq(s3xml_parse_initiate(SLICE_LIT("<InitiateMultipartUploadResult></InitiateMultipartUploadResult>"), id),
+	     GFS_ERR_PROTOCOL);
 	cr_assert_eq(s3xml_parse_initiate(SLICE_LIT("<X><UploadId>2~ab</UploadId></X>"), id), GFS_ERR_PROTOCOL);
 }
 
@@ -136,7 +142,8 @@ Test(s3_xml, complete_result_or_error_or_cut)
 	cr_assert_str_eq(etag, "ab-2");
 	cr_assert_eq(s3xml_parse_complete(SLICE_LIT("<Error><Code>InternalError</Code></Error>"), etag, &e), GFS_ERR_SITE_ERROR);
 	cr_assert_str_eq(e.code, "InternalError");
-	cr_assert_eq(s3xml_parse_complete(SLICE_LIT("<CompleteMultipartUploadResult><ETag>\"ab-2\"</ETag>"), etag, &e), GFS_ERR_PROTOCOL);
+	cr_assert_eq(s3xml_parse_complete(SLICE_LIT("<CompleteMultipartUploadResult><ETag>\"ab-2\"</ETag>"), etag, &e),
+	     GFS_ERR_PROTOCOL);
 	cr_assert_eq(s3xml_parse_complete(SLICE_LIT("   "), etag, &e), GFS_ERR_PROTOCOL);
 	cr_assert_eq(s3xml_parse_complete(SLICE_LIT("<html/>"), etag, &e), GFS_ERR_PROTOCOL);
 }
@@ -149,8 +156,10 @@ Test(s3_xml, complete_request)
 	s3xml_complete_part(&sb, 1, "ab");
 	s3xml_complete_part(&sb, 2, "c<&");
 	s3xml_complete_end(&sb);
-	cr_assert_str_eq(strbuf_str(&sb), "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Part><PartNumber>1"
-	                 "</PartNumber><ETag>&quot;ab&quot;</ETag></Part><Part><PartNumber>2</PartNumber><ETag>&quot;c&lt;&amp;&quot;</ETag>"
+	cr_assert_str_eq(strbuf_str(&sb), "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Part>"
+	     "<PartNumber>1"
+	                 "</PartNumber><ETag>&quot;ab&quot;</ETag></Part><Part><PartNumber>2</PartNumber><ETag>&quot;c&lt;"
+	                 "&amp;&quot;</ETag>"
 	                 "</Part></CompleteMultipartUpload>");
 	strbuf_free(&sb);
 }

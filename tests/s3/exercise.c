@@ -266,7 +266,8 @@ static void get_on_done(void *arg, const struct site_result *r, uint64_t object_
 	x->get = NULL;
 }
 
-int do_get(struct exercise *x, const char *key, enum range_kind kind, uint64_t off, uint64_t len, const char *if_match, uint64_t part_size)
+int do_get(struct exercise *x, const char *key, enum range_kind kind, uint64_t off, uint64_t len, const char *if_match,
+     uint64_t part_size)
 {
 	static const struct site_get_cbs cbs = {get_on_head, get_on_data, get_on_done};
 	struct site_get_req req = {.key = slice_str(key), .range = kind, .off = off, .len = len, .if_match = if_match};
@@ -278,7 +279,8 @@ int do_get(struct exercise *x, const char *key, enum range_kind kind, uint64_t o
 	run_until(x, &x->last.done);
 	etag_calc_finish(x->last.calc, x->last.got_etag, &crc);
 	if (!x->last.err && !x->cancel_after)
-		CHECK(x->last.got == x->last.len && x->last.n_head == 1, "got %ju of %ju", (uintmax_t)x->last.got, (uintmax_t)x->last.len);
+		CHECK(x->last.got == x->last.len && x->last.n_head == 1, "got %ju of %ju", (uintmax_t)x->last.got,
+		     (uintmax_t)x->last.len);
 	return x->last.err;
 }
 
@@ -337,7 +339,8 @@ int do_probe(struct exercise *x)
 	return x->last.err;
 }
 
-static void on_list(void *arg, const struct site_result *r, const struct site_list_entry *v, size_t n, bool more, struct slice next)
+static void on_list(void *arg, const struct site_result *r, const struct site_list_entry *v, size_t n, bool more,
+     struct slice next)
 {
 	struct outcome *o = &((struct exercise *)arg)->last;
 
@@ -425,7 +428,8 @@ void exercise_begin_bare(struct exercise *x)
 	strcpy(x->spool_dir, "/tmp/gfs-s3-XXXXXX");
 	if (!mkdtemp(x->spool_dir))
 		abort();
-	x->env = (struct site_env){.base = x->base, .curl = x->curl, .pool = x->pool, .namespace_id = NAMESPACE, .spool_dir = x->spool_dir,
+	x->env = (struct site_env){.base = x->base, .curl = x->curl, .pool = x->pool, .namespace_id = NAMESPACE,
+	     .spool_dir = x->spool_dir,
 	                           .spool_max_bytes = 64 * MIB, .spool_used = &x->spool_used};
 	site_conf_init(&x->conf);
 	x->conf.id = 7;

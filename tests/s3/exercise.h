@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For the S3 site's tests against a real store: one event loop with a site on it, its operations as calls that wait for their end,
+ * For the S3 site's tests against a real store: one event loop with a site on it,
+ its operations as calls that wait for their end,
  * and a relay that can cut, stop or swallow what passes between site and store. Used by the files of tests/s3.
  */
 #ifndef GFS_TEST_S3_EXERCISE_H
@@ -85,7 +86,8 @@ void put_open(struct exercise *x, const char *key, int64_t size, uint64_t part_s
 bool put_body(struct exercise *x, uint64_t off, uint64_t n, size_t step, unsigned seed); /* false: the put ended */
 bool put_close(struct exercise *x); /* end, and wait for prepared; false: the put ended */
 int put_finish_with(struct exercise *x, const char *etag);
-int do_get(struct exercise *x, const char *key, enum range_kind kind, uint64_t off, uint64_t len, const char *if_match, uint64_t part_size);
+int do_get(struct exercise *x, const char *key, enum range_kind kind, uint64_t off, uint64_t len, const char *if_match,
+     uint64_t part_size);
 int do_head(struct exercise *x, const char *key);
 int do_delete(struct exercise *x, const char *key);
 int do_list(struct exercise *x, const char *prefix, struct slice after, unsigned limit);

@@ -13,7 +13,8 @@ static const struct {
 	void (*run)(void);
 	bool needs_store;
 } tests[] = {
-	{"scripted", test_scripted, false}, {"objects", test_objects, true}, {"lists", test_lists, true}, {"faults", test_faults, true},
+	{"scripted", test_scripted, false}, {"objects", test_objects, true}, {"lists", test_lists, true}, {"faults", test_faults,
+	     true},
 	{"stream", test_stream, true},
 };
 

@@ -73,7 +73,8 @@ static size_t split_head(const char *head, struct sign_header *v)
 
 static void check_signature(const char *head, const struct sign_header *v, size_t n)
 {
-	const char *space = strchr(head, ' '), *target = space + 1, *end = strchr(target, ' '), *q = memchr(target, '?', (size_t)(end - target));
+	const char *space = strchr(head, ' '), *target = space + 1, *end = strchr(target, ' '), *q = memchr(target, '?',
+	     (size_t)(end - target));
 	struct sign_request rq = {.method = slice_of(head, (size_t)(space - head)), .headers = v, .n_headers = n};
 	struct sign_auth auth;
 
@@ -142,7 +143,8 @@ static int take_request(struct script_conn *c)
 	if (!c->answered) {
 		snprintf(s->last_head, sizeof(s->last_head), "%.*s", (int)head_n, c->in.p);
 		s->last_body = body_n;
-		CHECK(strstr(s->last_head, s->steps[s->at].expect), "step %zu: not %s but %.200s", s->at, s->steps[s->at].expect, s->last_head);
+		CHECK(strstr(s->last_head, s->steps[s->at].expect), "step %zu: not %s but %.200s", s->at, s->steps[s->at].expect,
+		     s->last_head);
 		check_signature(s->last_head, v, n);
 		c->answered = true;
 		if (!answer(c))

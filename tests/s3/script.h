@@ -31,6 +31,7 @@ void script_set(struct script *s, const struct script_step *steps, size_t n);
 /* All steps were used. */
 void script_done(struct script *s);
 #define SCRIPT(s, ...) \
-	script_set(s, (const struct script_step[]){__VA_ARGS__}, sizeof((const struct script_step[]){__VA_ARGS__}) / sizeof(struct script_step))
+	script_set(s, (const struct script_step[]){__VA_ARGS__}, \
+	           sizeof((const struct script_step[]){__VA_ARGS__}) / sizeof(struct script_step))
 
 #endif

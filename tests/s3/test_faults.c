@@ -19,10 +19,12 @@ static void set(char **at, const char *value)
 /* Every operation must end with this error as a failure of the whole site. */
 static void all_fail(struct exercise *x, int err, bool connected, const char *part)
 {
-	CHECK(do_get(x, "k", RANGE_ALL, 0, 0, NULL, 1) == err && strstr(x->last.reason, part), "get: %d %s", x->last.err, x->last.reason);
+	CHECK(do_get(x, "k", RANGE_ALL, 0, 0, NULL, 1) == err && strstr(x->last.reason, part), "get: %d %s", x->last.err,
+	     x->last.reason);
 	CHECK(x->last.connected == connected, "connected %d", x->last.connected);
 	CHECK(do_head(x, "k") == err, "head: %d %s", x->last.err, x->last.reason);
-	CHECK(do_list(x, "", slice_of(NULL, 0), 10) == err && strstr(x->last.reason, part), "list: %d %s", x->last.err, x->last.reason);
+	CHECK(do_list(x, "", slice_of(NULL, 0), 10) == err && strstr(x->last.reason, part), "list: %d %s", x->last.err,
+	     x->last.reason);
 	CHECK(do_delete(x, "k") == err && x->last.outcome == SITE_FAILED, "delete: %d %s", x->last.err, x->last.reason);
 	CHECK(do_probe(x) == err && strstr(x->last.reason, part), "probe: %d %s", x->last.err, x->last.reason);
 	CHECK(do_claim(x) == err && x->last.outcome == SITE_FAILED, "claim: %d %s", x->last.err, x->last.reason);
@@ -31,7 +33,8 @@ static void all_fail(struct exercise *x, int err, bool connected, const char *pa
 
 		for (size_t i = 0; i < 4; i++) {
 			CHECK(do_put(x, "k", sizes[i], known, PART, MIB, 1) == err, "put: %d %s", x->last.err, x->last.reason);
-			CHECK(x->last.outcome == SITE_FAILED && strstr(x->last.reason, part), "put %ju: %s", (uintmax_t)sizes[i], x->last.reason);
+			CHECK(x->last.outcome == SITE_FAILED && strstr(x->last.reason, part), "put %ju: %s", (uintmax_t)sizes[i],
+			     x->last.reason);
 		}
 	}
 }
@@ -140,7 +143,8 @@ static void cut_in_body(struct exercise *x, struct relay *r)
 		r->cut_up_after = v[i].cut;
 		put_open(x, "cut", v[i].size, v[i].part);
 		CHECK(!put_body(x, 0, v[i].body, 131072, 2) || !put_close(x), "case %zu: not cut", i);
-		CHECK(x->last.outcome == SITE_FAILED && x->last.err && x->last.connected, "case %zu: %d %s", i, x->last.outcome, x->last.reason);
+		CHECK(x->last.outcome == SITE_FAILED && x->last.err && x->last.connected, "case %zu: %d %s", i, x->last.outcome,
+		     x->last.reason);
 		CHECK(clock_mono_ms() - began < 5000, "took %lld ms", (long long)(clock_mono_ms() - began));
 		relay_set(r, RELAY_PASS);
 		run_idle(x);
@@ -178,12 +182,14 @@ static void times_out(struct exercise *x, struct relay *r)
 	CHECK(!x->last.done, "%s", x->last.reason);
 	r->mode = RELAY_STALL;
 	began = clock_mono_ms();
-	CHECK(put_finish_with(x, etag) == GFS_ERR_TIMEOUT && x->last.outcome == SITE_UNKNOWN, "%d %s", x->last.outcome, x->last.reason);
+	CHECK(put_finish_with(x, etag) == GFS_ERR_TIMEOUT && x->last.outcome == SITE_UNKNOWN, "%d %s", x->last.outcome,
+	     x->last.reason);
 	CHECK(clock_mono_ms() - began < 2000, "took %lld ms", (long long)(clock_mono_ms() - began));
 	began = clock_mono_ms();
 	CHECK(do_get(x, "slow", RANGE_ALL, 0, 0, NULL, 1) == GFS_ERR_TIMEOUT && x->last.connected, "%s", x->last.reason);
 	CHECK(do_probe(x) == GFS_ERR_TIMEOUT, "%s", x->last.reason);
-	CHECK(do_put(x, "slow", 16 * MIB, true, 32 * MIB, MIB, 2) == GFS_ERR_TIMEOUT && x->last.outcome == SITE_FAILED, "%s", x->last.reason);
+	CHECK(do_put(x, "slow", 16 * MIB, true, 32 * MIB, MIB, 2) == GFS_ERR_TIMEOUT && x->last.outcome == SITE_FAILED, "%s",
+	     x->last.reason);
 	CHECK(clock_mono_ms() - began < 5000, "took %lld ms", (long long)(clock_mono_ms() - began));
 	relay_set(r, RELAY_PASS);
 	CHECK(do_get(x, "slow", RANGE_ALL, 0, 0, NULL, 1) == 0, "%s", x->last.reason);
@@ -210,7 +216,8 @@ static void get_cut(struct exercise *x, struct relay *r)
 	CHECK(do_put(x, "big", 8 * MIB, true, 16 * MIB, MIB, 3) == 0, "%s", x->last.reason);
 	x->pause_every = 4;
 	x->cut = r;
-	CHECK(do_get(x, "big", RANGE_ALL, 0, 0, NULL, 1) != 0 && x->last.outcome == SITE_FAILED && x->last.n_head == 1, "%s", x->last.reason);
+	CHECK(do_get(x, "big", RANGE_ALL, 0, 0, NULL, 1) != 0 && x->last.outcome == SITE_FAILED && x->last.n_head == 1, "%s",
+	     x->last.reason);
 	CHECK(x->last.got < 8 * MIB, "all came");
 	x->cut = NULL;
 	x->pause_every = 0;
@@ -255,7 +262,8 @@ static void other_ways(struct exercise *x)
 	if (https && ca) {
 		set(&x->conf.s3_endpoint, https);
 		exercise_reopen(x);
-		CHECK(do_probe(x) == GFS_ERR_CONNECT && !x->last.connected && strstr(x->last.reason, "certificate"), "%s", x->last.reason);
+		CHECK(do_probe(x) == GFS_ERR_CONNECT && !x->last.connected && strstr(x->last.reason, "certificate"), "%s",
+		     x->last.reason);
 		x->conf.tls_verify = false;
 		exercise_reopen(x);
 		CHECK(do_probe(x) == 0, "%s", x->last.reason);

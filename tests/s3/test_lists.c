@@ -9,8 +9,10 @@
 
 /* In byte order. */
 static const char *const odd[] = {
-	" leading", "!x", "\"quoted\"", "#hash", "%41", "%zz", "&amp;", "'a'", "(b)", "*star", "+plus", ",c", "/lead/slash", "0", "a",
-	"a b", "a+b", "a/", "a//b", "a/b", "a/b//", "a?b=c&d", "b<>", "c\\d", "e;f", "g=h", "k:l", "m@n", "p|q", "r{s}", "t~", "u^v", "w`x",
+	" leading", "!x", "\"quoted\"", "#hash", "%41", "%zz", "&amp;", "'a'", "(b)", "*star", "+plus", ",c", "/lead/slash", "0",
+	     "a",
+	"a b", "a+b", "a/", "a//b", "a/b", "a/b//", "a?b=c&d", "b<>", "c\\d", "e;f", "g=h", "k:l", "m@n", "p|q", "r{s}", "t~",
+	     "u^v", "w`x",
 	"x[1]", "y$z", "z\x01" "ctl", "z\ttab", "\xc3\xa4\xc3\xb6", "\xe2\x82\xac/\xf0\x9f\x98\x80",
 };
 enum { N_ODD = sizeof(odd) / sizeof(odd[0]) };
@@ -56,7 +58,8 @@ static void odd_keys(struct exercise *x)
 	for (size_t i = 0; i < N_ODD; i++)
 		CHECK(do_put(x, odd[i], i, true, 5 * MIB, 1000, (unsigned)i) == 0, "put %s: %s", odd[i], x->last.reason);
 	for (size_t i = 0; i < N_ODD; i++) {
-		CHECK(do_head(x, odd[i]) == 0 && x->last.info.size == i && x->last.info.gen_tagged, "head %s: %s", odd[i], x->last.reason);
+		CHECK(do_head(x, odd[i]) == 0 && x->last.info.size == i && x->last.info.gen_tagged, "head %s: %s", odd[i],
+		     x->last.reason);
 		CHECK(do_get(x, odd[i], RANGE_ALL, 0, 0, NULL, 5 * MIB) == 0 && x->last.got == i, "get %s: %s", odd[i], x->last.reason);
 	}
 	for (size_t p = 0; p < sizeof(prefixes) / sizeof(prefixes[0]); p++) {
@@ -84,7 +87,8 @@ static void refused_keys(struct exercise *x)
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		CHECK(do_head(x, bad[i]) == GFS_ERR_KEY_INVALID, "head %s: %s", bad[i], x->last.reason);
 		CHECK(do_get(x, bad[i], RANGE_ALL, 0, 0, NULL, 1) == GFS_ERR_KEY_INVALID, "get %s: %s", bad[i], x->last.reason);
-		CHECK(do_delete(x, bad[i]) == GFS_ERR_KEY_INVALID && x->last.outcome == SITE_FAILED, "delete %s: %s", bad[i], x->last.reason);
+		CHECK(do_delete(x, bad[i]) == GFS_ERR_KEY_INVALID && x->last.outcome == SITE_FAILED, "delete %s: %s", bad[i],
+		     x->last.reason);
 		CHECK(do_put(x, bad[i], 10, true, 5 * MIB, 10, 1) == GFS_ERR_KEY_INVALID, "put %s: %s", bad[i], x->last.reason);
 	}
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Objects of every size and shape through an S3 site: what is put comes back, with the ETag, layout and metadata of its version. */
+/* Objects of every size and shape through an S3 site: what is put comes back, with the ETag, layout and metadata of
+ * its version. */
 #include "config.h"
 
 #include "exercise.h"
@@ -14,10 +15,13 @@ static void read_back(struct exercise *x, const char *key, uint64_t size, unsign
 	CHECK(do_head(x, key) == 0, "%s", x->last.reason);
 	CHECK(x->last.info.size == size && strcmp(x->last.info.etag, want) == 0, "head of %ju: %ju %s, not %s", (uintmax_t)size,
 	      (uintmax_t)x->last.info.size, x->last.info.etag, want);
-	CHECK(x->last.info.gen_tagged && x->last.info.gen.hlc == 0x0193a5c4e2f00001 && strcmp(x->last.info.gen.node, "node1") == 0, "gen");
+	CHECK(x->last.info.gen_tagged && x->last.info.gen.hlc == 0x0193a5c4e2f00001 && strcmp(x->last.info.gen.node,
+	     "node1") == 0, "gen");
 	CHECK(x->last.info.part_size == PART, "layout %ju", (uintmax_t)x->last.info.part_size);
-	CHECK(x->last.info.content_type && strcmp(x->last.info.content_type, "text/x-test") == 0, "type %s", x->last.info.content_type);
-	CHECK(meta_get(&x->last.info.meta, "color") && strcmp(meta_get(&x->last.info.meta, "color"), "light  blue") == 0, "metadata: %s",
+	CHECK(x->last.info.content_type && strcmp(x->last.info.content_type, "text/x-test") == 0, "type %s",
+	     x->last.info.content_type);
+	CHECK(meta_get(&x->last.info.meta, "color") && strcmp(meta_get(&x->last.info.meta, "color"), "light  blue") == 0,
+	     "metadata: %s",
 	      meta_get(&x->last.info.meta, "color"));
 	CHECK(!meta_get(&x->last.info.meta, "gfs-gen"), "our tag among the user's metadata");
 	CHECK(x->last.info.mtime_ms > 0, "no time");
@@ -28,7 +32,8 @@ static void read_back(struct exercise *x, const char *key, uint64_t size, unsign
 
 static void sizes(struct exercise *x)
 {
-	static const uint64_t v[] = {0, 1, 2, 100, 65536, 131072, 131073, PART - 1, PART, PART + 1, 2 * PART - 1, 2 * PART, 2 * PART + 1,
+	static const uint64_t v[] = {0, 1, 2, 100, 65536, 131072, 131073, PART - 1, PART, PART + 1, 2 * PART - 1, 2 * PART,
+	     2 * PART + 1,
 	                             3 * PART + 70001};
 	static const size_t steps[] = {70001, 131072, MIB, 6 * MIB};
 	unsigned k = 0;
@@ -95,7 +100,8 @@ static void conditions(struct exercise *x)
 	CHECK(do_put(x, "cond", 5000, true, PART, 300, 4) == 0, "%s", x->last.reason);
 	body_etag(5000, PART, 4, etag);
 	CHECK(do_get(x, "cond", RANGE_SPAN, 5, 10, etag, PART) == 0 && x->last.got == 10, "%s", x->last.reason);
-	CHECK(do_get(x, "cond", RANGE_ALL, 0, 0, "0123456789abcdef0123456789abcdef", PART) == GFS_ERR_PRECONDITION, "%s", x->last.reason);
+	CHECK(do_get(x, "cond", RANGE_ALL, 0, 0, "0123456789abcdef0123456789abcdef", PART) == GFS_ERR_PRECONDITION, "%s",
+	     x->last.reason);
 	CHECK(x->last.n_head == 0 && x->last.outcome == SITE_FAILED, "a head for 412");
 }
 
@@ -140,7 +146,8 @@ static void held_back(struct exercise *x)
 		CHECK(!x->last.done, "ended by itself: %s", x->last.reason);
 		saved = x->last;
 		memset(&x->last, 0, sizeof(x->last));
-		CHECK(do_get(x, "held", RANGE_ALL, 0, 0, NULL, PART) == GFS_ERR_NO_SUCH_KEY, "case %zu is visible: %s", i, x->last.reason);
+		CHECK(do_get(x, "held", RANGE_ALL, 0, 0, NULL, PART) == GFS_ERR_NO_SUCH_KEY, "case %zu is visible: %s", i,
+		     x->last.reason);
 		CHECK(do_head(x, "held") == GFS_ERR_NO_SUCH_KEY, "case %zu is visible: %s", i, x->last.reason);
 		x->last = saved;
 		x->put = put;
@@ -169,7 +176,8 @@ static void aborts(struct exercise *x)
 		int64_t size;
 		uint64_t part, body;
 	} v[] = {
-		{0, PART, 0}, {1, PART, 0}, {1, PART, 1}, {70000, PART, 0}, {70000, PART, 69999}, {70000, PART, 70000}, {3 * PART, PART, 0},
+		{0, PART, 0}, {1, PART, 0}, {1, PART, 1}, {70000, PART, 0}, {70000, PART, 69999}, {70000, PART, 70000}, {3 * PART,
+		     PART, 0},
 		{3 * PART, PART, 100}, {3 * PART, PART, PART}, {3 * PART, PART, PART + 1}, {3 * PART, PART, 3 * PART}, {-1, PART, 0},
 		{-1, PART, 70000}, {-1, PART, PART + 1}, {-1, PART, 2 * PART + 5},
 	};

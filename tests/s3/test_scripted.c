@@ -30,7 +30,8 @@ static void gets(struct exercise *x, struct script *s)
 	SCRIPT(s, {"Range: bytes=2-5\r\n", "HTTP/1.1 206 P\r\nContent-Range: bytes 2-5/10\r\nContent-Length: 5\r\n\r\n23456"});
 	CHECK(do_get(x, "k", RANGE_SPAN, 2, 4, NULL, PART) == GFS_ERR_SITE_ERROR && x->last.n_head == 0, "%s", x->last.reason);
 	SCRIPT(s, {"Range: bytes=-4\r\n", "HTTP/1.1 206 P\r\nContent-Range: bytes 6-9/10\r\nContent-Length: 4\r\n\r\n6789"});
-	CHECK(do_get(x, "k", RANGE_SUFFIX, 0, 4, NULL, PART) == 0 && x->last.off == 6 && x->last.info.size == 10, "%s", x->last.reason);
+	CHECK(do_get(x, "k", RANGE_SUFFIX, 0, 4, NULL, PART) == 0 && x->last.off == 6 && x->last.info.size == 10, "%s",
+	     x->last.reason);
 	SCRIPT(s, {"GET", "HTTP/1.1 416 R\r\nContent-Range: bytes */77\r\nContent-Length: 0\r\n\r\n"});
 	CHECK(do_get(x, "k", RANGE_FROM, 100, 0, NULL, PART) == GFS_ERR_RANGE && x->last.object_size == 77, "%s", x->last.reason);
 	/* on a connection that was kept curl tries a second one */
@@ -84,7 +85,8 @@ static void tags(struct exercise *x, struct script *s)
 	CHECK(do_head(x, "k") == 0, "%s", x->last.reason);
 	CHECK(!x->last.info.gen_tagged && strcmp(x->last.info.gen.node, "ext@near") == 0 && x->last.info.part_size == 0, "node %s",
 	      x->last.info.gen.node);
-	CHECK(gen_ms(&x->last.info.gen) == INT64_C(1795255200000) && x->last.info.meta.n == 1 && !x->last.info.content_type, "info");
+	CHECK(gen_ms(&x->last.info.gen) == INT64_C(1795255200000) && x->last.info.meta.n == 1 && !x->last.info.content_type,
+	     "info");
 	script_done(s);
 }
 
@@ -141,7 +143,8 @@ static void singles(struct exercise *x, struct script *s)
 static void parts(struct exercise *x, struct script *s)
 {
 	static const struct script_step create = {"POST /b/k?uploads= ", "HTTP/1.1 200 OK\r\nContent-Length: 86\r\n\r\n"
-	                                          "<InitiateMultipartUploadResult><UploadId>u1</UploadId></InitiateMultipartUploadResult>"};
+	                                          "<InitiateMultipartUploadResult><UploadId>u1</UploadId>"
+	                                          "</InitiateMultipartUploadResult>"};
 	static const struct script_step part1 = {"PUT /b/k?partNumber=1&uploadId=u1 ", OK(0, "ETag: \"a\"\r\n")};
 	static const struct script_step part2 = {"PUT /b/k?partNumber=2&uploadId=u1 ", OK(0, "ETag: \"b\"\r\n")};
 	static const struct script_step drop = {"DELETE /b/k?uploadId=u1 ", "HTTP/1.1 204 No\r\n\r\n"};
@@ -179,13 +182,16 @@ static void parts(struct exercise *x, struct script *s)
 		script_done(s);
 	}
 	SCRIPT(s, {"POST", OK(0, "")});
-	CHECK(do_put(x, "k", PART + 1, true, PART, MIB, 1) == GFS_ERR_SITE_ERROR && x->last.outcome == SITE_FAILED, "%s", x->last.reason);
+	CHECK(do_put(x, "k", PART + 1, true, PART, MIB, 1) == GFS_ERR_SITE_ERROR && x->last.outcome == SITE_FAILED, "%s",
+	     x->last.reason);
 	script_done(s);
 	SCRIPT(s, create, {"partNumber=1", OK(0, "")}, drop);
-	CHECK(do_put(x, "k", PART + 1, true, PART, MIB, 1) == GFS_ERR_SITE_ERROR && x->last.outcome == SITE_FAILED, "%s", x->last.reason);
+	CHECK(do_put(x, "k", PART + 1, true, PART, MIB, 1) == GFS_ERR_SITE_ERROR && x->last.outcome == SITE_FAILED, "%s",
+	     x->last.reason);
 	script_done(s);
 	SCRIPT(s, create, part1, {"partNumber=2", XML("500 N", 0, "")}, drop);
-	CHECK(do_put(x, "k", PART + 1, false, PART, MIB, 1) == GFS_ERR_SITE_ERROR && x->last.outcome == SITE_FAILED, "%s", x->last.reason);
+	CHECK(do_put(x, "k", PART + 1, false, PART, MIB, 1) == GFS_ERR_SITE_ERROR && x->last.outcome == SITE_FAILED, "%s",
+	     x->last.reason);
 	script_done(s);
 }
 
@@ -195,7 +201,8 @@ static void claims(struct exercise *x, struct script *s)
 
 	site_marker_format(NAMESPACE, 7, text);
 	snprintf(marker, sizeof(marker), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s", strlen(text), text);
-	SCRIPT(s, {"GET /b/.globalfs/site ", NO_KEY}, {"If-None-Match: *", XML("501 N", 0, "")}, {"PUT", OK(0, "")}, {"GET", marker});
+	SCRIPT(s, {"GET /b/.globalfs/site ", NO_KEY}, {"If-None-Match: *", XML("501 N", 0, "")}, {"PUT", OK(0, "")}, {"GET",
+	     marker});
 	CHECK(do_claim(x) == 0, "%s", x->last.reason);
 	CHECK(!strstr(s->last_head, "If-None-Match"), "not plain");
 	SCRIPT(s, {"GET", NO_KEY}, {"If-None-Match: *", XML("412 P", 0, "")}, {"GET", OK(7, "") "another"});
