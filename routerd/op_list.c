@@ -113,7 +113,7 @@ static bool list_load(struct list *l)
 
 /* ---- the answer ---- */
 
-static void add_partial(const struct list *l, bool json, struct strbuf *out)
+static void add_partial(const struct list *l, struct strbuf *out)
 {
 	bool first = true;
 
@@ -121,12 +121,9 @@ static void add_partial(const struct list *l, bool json, struct strbuf *out)
 		if (!l->v[i].failed)
 			continue;
 		if (!first)
-			strbuf_adds(out, json ? "," : ", ");
+			strbuf_adds(out, ",");
 		first = false;
-		if (json)
-			strbuf_add_json(out, slice_str(l->v[i].name));
-		else
-			strbuf_adds(out, l->v[i].name);
+		strbuf_add_json(out, slice_str(l->v[i].name));
 	}
 }
 
@@ -160,11 +157,8 @@ static void list_begin_answer(struct list *l)
 	bool partial = count_failed(l) > 0;
 
 	strbuf_adds(&headers, "Content-Type: application/json\r\n");
-	if (partial) {
-		strbuf_adds(&headers, "X-GlobalFS-Partial: ");
-		add_partial(l, false, &headers);
-		strbuf_adds(&headers, "\r\n");
-	}
+	if (partial)
+		strbuf_adds(&headers, "X-GlobalFS-Partial: true\r\n"); /* the body names the sites */
 	l->started = true;
 	response_start(l->req, partial ? 207 : 200, strbuf_slice(&headers), -1);
 	strbuf_free(&headers);
@@ -194,7 +188,7 @@ static void list_end(struct list *l)
 		strbuf_adds(&l->out, ",\"unverified\":true");
 	if (count_failed(l)) {
 		strbuf_adds(&l->out, ",\"partial\":[");
-		add_partial(l, true, &l->out);
+		add_partial(l, &l->out);
 		strbuf_addc(&l->out, ']');
 	}
 	strbuf_adds(&l->out, "}\n");
