@@ -19,7 +19,7 @@ struct watch {
 	bool claimed;
 	struct site *site;            /* NULL when it could not be opened: then the reason is in status */
 	struct site_op *probe;        /* running, or NULL */
-	bool claiming;                /* a claim runs: it cannot be cancelled, so a watch that ends meanwhile lives on until it is done */
+	bool claiming;                /* a claim runs: it cannot be cancelled, so a watch that ends meanwhile lives until it is done */
 	bool ended;
 	int64_t started_us;
 	struct event *timer;          /* the next probe */

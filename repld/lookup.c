@@ -25,7 +25,7 @@ static bool lists(const uint64_t *v, size_t n, uint64_t site)
 	return false;
 }
 
-/* Under an intent the sites that it reaches later lag behind what its client may have been told already: its COMMIT is on the way. */
+/* Under an intent the sites that it reaches later lag behind what its client may have been told: its COMMIT is on the way. */
 static size_t add_async_sites(const struct version *intent, uint64_t *out, size_t n)
 {
 	for (size_t i = intent ? intent->n_sync : 0; intent && i < intent->n_sites; i++)

@@ -240,7 +240,7 @@ void conn_run(struct conn *c)
 		conn_arm(c);
 }
 
-/* Output that the socket would take goes out from the loop, without a word to epoll: most often the handler's next call sends it. */
+/* Output that the socket would take goes out from the loop, without a word to epoll: most often the handler's next call sends. */
 void conn_arm(struct conn *c)
 {
 	bool input = steps[c->state].wants_input(c), output = conn_out_pending(c) && !c->file.job;

@@ -275,7 +275,8 @@ static void handle_show(struct control *c, struct channel *ch, const struct msg 
 		return;
 	}
 	strbuf_addf(&out, "{\"pid\":%d,\"version\":\"%s\",\"uptime_s\":%lld,\"state\":\"%s\",", (int)getpid(), PACKAGE_VERSION,
-	            (long long)(clock_mono_ms() - sup->started_ms) / 1000, sup->stopping ? "stopping" : sup->ready ? "ready" : "starting");
+	            (long long)(clock_mono_ms() - sup->started_ms) / 1000,
+	            sup->stopping ? "stopping" : sup->ready ? "ready" : "starting");
 	show_services(sup, &out);
 	strbuf_addc(&out, ',');
 	show_sites(sup, &out);

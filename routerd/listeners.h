@@ -24,7 +24,7 @@ struct listeners {
 };
 
 /* Binds addr (":8090", "host:8090", "[::1]:8090") for the door and adds it. An address in use is tried again for retry_ms: the
- * workers of a supervisor that was killed may need a moment to die. 0; GFS_ERR_IO, GFS_ERR_CONFIG with a sentence that names addr. */
+ * workers of a supervisor that was killed may need a moment to die. 0; GFS_ERR_IO, GFS_ERR_CONFIG with a sentence naming addr. */
 int listeners_bind(struct listeners *l, const char *door, const char *addr, int64_t retry_ms, char *why, size_t cap) GFS_MUST_USE;
 void listeners_close(struct listeners *l);
 /* Closes them for every process that shares them, at once: no worker takes a connection any more. */

@@ -381,7 +381,8 @@ static int check_same_place(const struct site_conf *old, const struct site_conf 
 	bool same = !old->claimed || strcmp(a, b) == 0;
 
 	if (!same)
-		snprintf(why, cap, "site %s now points elsewhere (it was %s, now %s): remove it and add it under another name", old->name, a,
+		snprintf(why, cap, "site %s now points elsewhere (it was %s, now %s): remove it and add it under another name", old->name,
+		         a,
 		         b);
 	free(a);
 	free(b);

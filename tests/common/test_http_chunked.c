@@ -74,7 +74,8 @@ Test(http_chunked, asks_for_more_while_it_is_not_complete)
 Test(http_chunked, refuses_malformed_framing)
 {
 	static const char *const cases[] = {
-		"\r\n", "x\r\n", "-1\r\n", "0x1\r\n", " 1\r\nx", "1 \r\nx", "1\nx", "1\r\nxx\r\n", "1\r\nx\n", "1\r\nx\rx", "1;a\nx", "1;a\rx",
+		"\r\n", "x\r\n", "-1\r\n", "0x1\r\n", " 1\r\nx", "1 \r\nx", "1\nx", "1\r\nxx\r\n", "1\r\nx\n", "1\r\nx\rx", "1;a\nx",
+		"1;a\rx",
 		"1;\001\r\nx", "10000000000000000\r\n", "ffffffffffffffff\r\n", "8000000000000000\r\n", "00000000000000001\r\n",
 		"0\r\n A: b\r\n", "0\r\nA: b\n", "0\r\nA\rB", "0\r\n\rx", "0\r\n\n", "0\r\nA: \001\r\n", "0\n", ";a\r\n",
 	};

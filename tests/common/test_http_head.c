@@ -213,7 +213,8 @@ Test(http_head, bounds_the_number_and_the_size_of_fields)
 Test(http_head, finds_the_end_at_whatever_byte_the_input_breaks)
 {
 	static const char *const cases[] = {
-		"GET / HTTP/1.1\r\nHost: h\r\n\r\n", "\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", "GET /\n\n", "GET /\r\n\n", "\r\n\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: h\r\n\r\n", "\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", "GET /\n\n", "GET /\r\n\n",
+		"\r\n\r\n\r\n",
 		"\n\n\n", "\nGET /\n\r\n",
 	};
 

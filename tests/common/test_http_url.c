@@ -80,11 +80,13 @@ Test(http_url, splits_absolute_urls)
 		{"https://h?x", "https", "h", "", "", "x", false},
 		{"http://[::1]:9000/", "http", "::1", "9000", "/", "", true},
 		{"http://[fe80::1.2.3.4]", "http", "fe80::1.2.3.4", "", "", "", true},
-		{"s3://bucket/pre/fix?region=eu&endpoint=http://h:1", "s3", "bucket", "", "/pre/fix", "region=eu&endpoint=http://h:1", false},
+		{"s3://bucket/pre/fix?region=eu&endpoint=http://h:1", "s3", "bucket", "", "/pre/fix",
+		 "region=eu&endpoint=http://h:1", false},
 		{"file:///srv/\xc3\xa4", "file", "", "", "/srv/\xc3\xa4", "", false},
 	};
 	static const char *const bad[] = {
-		"", "h", "//h", "http:/h", "http://", "http:///p", "ftp://h/", "http://u@h/", "http://h:/", "http://h:65536/", "http://h:8x/",
+		"", "h", "//h", "http:/h", "http://", "http:///p", "ftp://h/", "http://u@h/", "http://h:/", "http://h:65536/",
+		"http://h:8x/",
 		"http://h/#f", "http://h/a b", "http://[::1", "http://[h]/", "http://h h/", "file://h/p", "file://:80/p", "http://h\n/",
 		"http://h]:1/",
 	};

@@ -434,7 +434,8 @@ Test(conn, pipelined_behind_bodies)
 
 Test(conn, any_split_of_the_input_gives_the_same)
 {
-	static const char in[] = "\r\nPUT /sum HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n5;e=1\r\nhello\r\n0a\r\n0123456789\r\n"
+	static const char in[] = "\r\nPUT /sum HTTP/1.1\r\n" H
+		"Transfer-Encoding: chunked\r\n\r\n5;e=1\r\nhello\r\n0a\r\n0123456789\r\n"
 	                         "0\r\nT: 1\r\n\r\nPUT /sum HTTP/1.1\r\n" H "Content-Length: 5\r\n\r\nhelloGET /x HTTP/1.1\r\n" H
 	                         "X-Request-ID: last\r\nConnection: close\r\n\r\n";
 	char *want = NULL;
@@ -461,7 +462,8 @@ Test(conn, any_split_of_the_input_gives_the_same)
 
 Test(conn, byte_by_byte)
 {
-	static const char in[] = "PUT /echo/7 HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n00b\r\n, wide worl\r\n1\r\nd\r\n0\r\n"
+	static const char in[] = "PUT /echo/7 HTTP/1.1\r\n" H
+		"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n00b\r\n, wide worl\r\n1\r\nd\r\n0\r\n"
 	                         "\r\n";
 
 	dial();
@@ -506,7 +508,8 @@ Test(conn, bodiless_answers_have_no_body)
 {
 	dial();
 	say("HEAD /len/100 HTTP/1.1\r\n" H "\r\nHEAD /chunks/100 HTTP/1.1\r\n" H "\r\nGET /status/204 HTTP/1.1\r\n" H "\r\n"
-	    "GET /status/304 HTTP/1.1\r\n" H "\r\nHEAD /file/100 HTTP/1.1\r\n" H "\r\nGET /x HTTP/1.1\r\n" H "X-Request-ID: last\r\n\r\n");
+	    "GET /status/304 HTTP/1.1\r\n" H "\r\nHEAD /file/100 HTTP/1.1\r\n" H
+	    "\r\nGET /x HTTP/1.1\r\n" H "X-Request-ID: last\r\n\r\n");
 	await("\r\n\r\nlast");
 	cr_assert_eq(count_text("\r\n\r\nHTTP/1.1 "), 5);
 	cr_assert_eq(count_text("Content-Length: 100\r\n"), 2);

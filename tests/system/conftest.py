@@ -55,6 +55,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "xdist_group: runs in the same process as the others of its group")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist looks at the groups in its own
 def pytest_collection_modifyitems(items):
     for item in items:
         if any(t in item.nodeid for t in TIMED):
