@@ -41,6 +41,8 @@ struct site_result {
 	int http_status;             /* of an S3 site, 0 when there was none */
 	unsigned retry_after_s;      /* the site's Retry-After, 0 when none */
 	bool connected;              /* false: the site was not reached at all */
+	bool repeated;               /* a mutation that was sent again because its connection was lost: what was sent first may
+	                              * still take effect, over anything that comes later */
 	const char *reason;          /* a sentence for people, borrowed until the callback returns, never NULL ("" when DONE) */
 };
 

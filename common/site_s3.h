@@ -103,6 +103,7 @@ struct s3_req {
 	struct event *timer;
 	int64_t begun_ms, progress_ms;
 	int outq;
+	unsigned sent; /* times; curl sends again by itself when a connection that was idle dies without an answer */
 	bool connected, head_done, send_paused, recv_paused, curl_recv_paused;
 	/* the result */
 	struct s3_resp resp;

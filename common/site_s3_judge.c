@@ -88,6 +88,8 @@ bool s3_refused_for_time(const struct s3_req *rq)
 
 bool s3_req_may_have_acted(const struct s3_req *rq)
 {
+	if (rq->sent > 1)
+		return true;
 	if (rq->streaming && rq->fed < rq->stream_size)
 		return false;
 	if (rq->resp.status == 0)
@@ -106,6 +108,7 @@ struct site_result s3_req_result(const struct s3_req *rq, bool mutation)
 		r = site_result_make(mutation && s3_req_may_have_acted(rq) ? SITE_UNKNOWN : SITE_FAILED, rq->err, rq->reason);
 		r.connected = rq->connected;
 	}
+	r.repeated = mutation && rq->sent > 1;
 	r.http_status = rq->resp.status;
 	r.retry_after_s = rq->resp.retry_after_s;
 	return r;

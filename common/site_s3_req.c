@@ -229,6 +229,7 @@ static bool try_again_in_time(struct s3_req *rq)
 	rq->err = 0;
 	rq->reason[0] = '\0';
 	rq->fed = 0;
+	rq->sent = 0;
 	rq->connected = rq->head_done = rq->send_paused = rq->curl_recv_paused = false;
 	if (rq->counted)
 		rq->site->active--;
@@ -338,6 +339,15 @@ static int on_seek(void *arg, curl_off_t offset, int origin)
 	return CURL_SEEKFUNC_OK;
 }
 
+static int on_send(void *arg, char *ip, char *local_ip, int port, int local_port)
+{
+	struct s3_req *rq = arg;
+
+	(void)ip, (void)local_ip, (void)port, (void)local_port;
+	rq->sent++;
+	return CURL_PREREQFUNC_OK;
+}
+
 /* curl does not tell that the store has closed the connection while sending is paused. */
 static bool store_hung_up(const struct s3_req *rq)
 {
@@ -441,6 +451,8 @@ static void run(struct s3_req *rq)
 	}
 	curl_easy_setopt(rq->easy, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(rq->easy, CURLOPT_HEADERDATA, rq);
+	curl_easy_setopt(rq->easy, CURLOPT_PREREQFUNCTION, on_send);
+	curl_easy_setopt(rq->easy, CURLOPT_PREREQDATA, rq);
 	curl_easy_setopt(rq->easy, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(rq->easy, CURLOPT_WRITEDATA, rq);
 	curl_easy_setopt(rq->easy, CURLOPT_READFUNCTION, on_feed);

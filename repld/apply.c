@@ -10,18 +10,13 @@
 static void on_deleted(void *arg, const struct site_result *res)
 {
 	struct task *t = arg;
-	struct site_row *row;
-
 	t->acting = false;
 	if (res->outcome != SITE_DONE) {
 		task_failed(t, res->outcome, res->err, res->reason);
 		return;
 	}
 	stats_add(t->r->stats, STAT_REPL_COMPLETED, 1);
-	row = row_find(t->e, t->site);
-	if (row && t->e->decided && gen_cmp(&t->e->decided->gen, &t->v.gen) == 0)
-		decide_confirm(t->r, t->e, row);
-	task_end(t);
+	task_acted(t, res->repeated);
 }
 
 static void act(struct task *t)

@@ -98,8 +98,12 @@ static void forward(struct orphan *o)
 	char q[LOG_QUOTE_MAX], gen[GEN_TEXT_MAX];
 
 	/* What the owner began at a site that does not have it may still come. */
-	for (size_t i = 0; i < v.n_sync; i++)
+	for (size_t i = 0; i < v.n_sync; i++) {
 		outcomes[i] = o->answers[i] == ANSWER_HOLDS ? SITE_DONE : SITE_UNKNOWN;
+		/* It may have been sent twice, and what was sent first may surface over what comes after it. */
+		if (outcomes[i] == SITE_DONE)
+			decide_watch(row_need(e, v.sites[i], clock_real_ms()), clock_real_ms());
+	}
 	log_info("event=rolled-forward key=%s gen=%s deleted=%d", log_quote(q, sizeof(q), key_name(e)), gen_format(&v.gen, gen),
 		 v.deleted);
 	r->rolled_forward++;

@@ -74,6 +74,22 @@ static struct site_row *task_row(const struct task *t)
 	return row_find(t->e, t->site);
 }
 
+void task_acted(struct task *t, bool repeated)
+{
+	struct site_row *row = task_row(t);
+
+	/* An older act that may surface is watched even when the version is another by now. */
+	if (repeated) {
+		decide_watch(row_need(t->e, t->site, clock_real_ms()), clock_real_ms());
+		row = task_row(t);
+		if (!row)
+			decide_settle(t->r, t->e);
+	}
+	if (row)
+		decide_confirm(t->r, t->e, row);
+	task_end(t);
+}
+
 void task_failed(struct task *t, enum site_outcome outcome, int err, const char *reason)
 {
 	struct site_row *row = task_row(t);
@@ -192,14 +208,10 @@ static void source_lacks(struct task *t)
 
 static void copy_confirmed(struct task *t, const struct transfer_end *end)
 {
-	struct site_row *row = task_row(t);
-
 	t->r->proofs[end->proof]++;
 	stats_add(t->r->stats, STAT_REPL_COMPLETED, 1);
 	stats_add(t->r->stats, STAT_REPL_BYTES, t->v.size);
-	if (row)
-		decide_confirm(t->r, t->e, row);
-	task_end(t);
+	task_acted(t, end->repeated);
 }
 
 static void on_copy_done(void *arg, const struct transfer_end *end)

@@ -45,6 +45,7 @@ void tasks_stale(struct repld *r, struct key_entry *e);
 /* For apply.c: claims the (key, site) slot; act runs when it is held and the version still counts. */
 void task_claim(struct task *t, void (*act)(struct task *t));
 void task_end(struct task *t);
+void task_acted(struct task *t, bool repeated); /* done; repeated: an earlier attempt may surface */
 void task_failed(struct task *t, enum site_outcome outcome, int err, const char *reason);
 
 #endif

@@ -21,6 +21,7 @@ struct transfer_end {
 	int err;
 	bool at_source;        /* the source is to blame: try another */
 	bool source_lacks;     /* the source does not have this version */
+	bool repeated;         /* done, but an earlier attempt may surface: the site is to be watched */
 	enum proof proof;      /* when DONE */
 	char reason[160];
 };

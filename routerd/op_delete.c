@@ -24,6 +24,7 @@ struct del;
 struct del_site {
 	struct del *del;
 	enum site_outcome outcome;
+	bool repeated;
 	int err;
 	char why[160];
 };
@@ -101,8 +102,9 @@ static void del_committed(struct del *d)
 	char text[320];
 
 	for (size_t i = 0; i < d->targets.n_sync; i++) {
-		outcomes[i] = d->sites[i].outcome;
-		if (outcomes[i] == SITE_DONE)
+		/* Done, and yet to be watched: an earlier attempt may surface. */
+		outcomes[i] = d->sites[i].repeated ? SITE_UNKNOWN : d->sites[i].outcome;
+		if (d->sites[i].outcome == SITE_DONE)
 			done++;
 		else
 			bad = i;
@@ -130,6 +132,7 @@ static void on_site_done(void *arg, const struct site_result *r)
 	struct del *d = s->del;
 
 	s->outcome = r->outcome;
+	s->repeated = r->repeated;
 	s->err = r->err;
 	snprintf(s->why, sizeof(s->why), "%s", r->reason && r->reason[0] ? r->reason : gfs_err_text(r->err));
 	if (--d->running == 0)

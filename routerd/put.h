@@ -48,6 +48,7 @@ struct put_site {
 	struct site_put *h;
 	enum put_site_state state;
 	enum site_outcome outcome;
+	bool repeated;
 	int err;
 	char why[160];
 	bool finalised; /* one of the sites that FINALISE named as ours to complete */

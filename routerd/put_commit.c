@@ -39,7 +39,8 @@ static bool put_committed(struct put *p)
 
 		if (!s->finalised)
 			continue;
-		outcomes[n++] = s->outcome;
+		/* Done, and yet to be watched: an earlier attempt may surface. */
+		outcomes[n++] = s->outcome == SITE_DONE && s->repeated ? SITE_UNKNOWN : s->outcome;
 		if (s->outcome == SITE_DONE)
 			done++;
 		else
@@ -82,6 +83,7 @@ void put_site_completed(struct put_site *s, const struct site_result *r)
 
 	s->state = PUT_SITE_ENDED;
 	s->outcome = r->outcome;
+	s->repeated = r->repeated;
 	s->err = r->err;
 	if (r->outcome != SITE_DONE) {
 		snprintf(s->why, sizeof(s->why), "%s", r->reason && r->reason[0] ? r->reason : gfs_err_text(r->err));

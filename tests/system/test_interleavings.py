@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The orders of events that lose or resurrect data in weaker designs, each scripted."""
 import os
+import signal
 import threading
 
 import pytest
@@ -280,3 +281,40 @@ def test_a_lagging_site_is_not_current_because_a_newer_write_is_under_way(tmp, s
     assert put.answer().status == 201
     suite.wait_clean()
     assert body_of(main, "k") == body_of(burst, "k") == suite.get("k").body == b"three"
+
+
+def test_an_acknowledged_delete_whose_commit_was_lost_with_its_worker(tmp, suites, fake):
+    main, burst = fake(), fake()
+    suite = suites(tmp, [s3_site(main, "data", "main"), s3_site(burst, "data", "burst", "burst")], coordinator={"workers": 1}).start()
+    assert suite.put("k", b"old").status == 201
+    suite.wait_clean()
+    gate = main.gate("stored", "DELETE", "k")
+    delete = Later(suite.delete, "k")
+    gate.wait()
+    repld, worker = suite.pids()["repld"][0], suite.pids()["routerd"][0]
+    os.kill(repld, signal.SIGSTOP)
+    asking = main.gate("received", "HEAD", "k")  # repld's question how it ended
+    gate.release()
+    assert delete.answer().status == 204
+    suite.kill9(worker)
+    suite.kill9(repld)
+    asking.wait()
+    wait_for("a worker", lambda: suite.req("GET", "/readyz").status == 200)
+    assert suite.get("k").status == 404
+    assert suite.list().json()["objects"] == []
+    asking.release()
+    suite.wait_clean()
+    assert body_of(main, "k") is body_of(burst, "k") is None and suite.get("k").status == 404
+
+
+def test_what_was_sent_twice_does_not_surface_for_good(tmp, suites, fake):
+    """A connection that was kept dies under a DELETE, which is sent again; the first one takes effect after a newer PUT."""
+    store = fake()
+    suite = suites(tmp, [file_site(f"{tmp}/A", "a"), s3_site(store, "data", "b")], coordinator={"workers": 1}).start()
+    assert suite.put("k", b"one").status == 201
+    store.fault("late:1", "DELETE", "k")
+    assert suite.delete("k").status == 204
+    assert suite.put("k", b"two").status == 201
+    wait_for("the first DELETE to take effect", lambda: body_of(store, "k") is None)
+    assert suite.get("k").body == b"two"
+    wait_for("the repair", lambda: body_of(store, "k") == b"two")
