@@ -174,6 +174,9 @@ static void times_out(struct exercise *x, struct relay *r)
 
 	relay_set(r, RELAY_PASS);
 	CHECK(do_put(x, "slow", 70000, true, PART, 70000, 2) == 0, "%s", x->last.reason);
+	x->conf.first_byte_timeout_ms = x->conf.stall_timeout_ms = 500;
+	exercise_reopen(x);
+	s3_site_of(x->site)->clock_known = true;
 	body_etag(70000, PART, 2, etag);
 	put_open(x, "slow", 70000, PART);
 	CHECK(put_body(x, 0, 70000, 70000, 2) && put_close(x), "%s", x->last.reason);
@@ -184,14 +187,16 @@ static void times_out(struct exercise *x, struct relay *r)
 	began = clock_mono_ms();
 	CHECK(put_finish_with(x, etag) == GFS_ERR_TIMEOUT && x->last.outcome == SITE_UNKNOWN, "%d %s", x->last.outcome,
 	     x->last.reason);
-	CHECK(clock_mono_ms() - began < 2000, "took %lld ms", (long long)(clock_mono_ms() - began));
+	CHECK(clock_mono_ms() - began < 4000, "took %lld ms", (long long)(clock_mono_ms() - began));
 	began = clock_mono_ms();
 	CHECK(do_get(x, "slow", RANGE_ALL, 0, 0, NULL, 1) == GFS_ERR_TIMEOUT && x->last.connected, "%s", x->last.reason);
 	CHECK(do_probe(x) == GFS_ERR_TIMEOUT, "%s", x->last.reason);
 	CHECK(do_put(x, "slow", 16 * MIB, true, 32 * MIB, MIB, 2) == GFS_ERR_TIMEOUT && x->last.outcome == SITE_FAILED, "%s",
 	     x->last.reason);
-	CHECK(clock_mono_ms() - began < 5000, "took %lld ms", (long long)(clock_mono_ms() - began));
+	CHECK(clock_mono_ms() - began < 10000, "took %lld ms", (long long)(clock_mono_ms() - began));
 	relay_set(r, RELAY_PASS);
+	x->conf.first_byte_timeout_ms = x->conf.stall_timeout_ms = 10000;
+	exercise_reopen(x);
 	CHECK(do_get(x, "slow", RANGE_ALL, 0, 0, NULL, 1) == 0, "%s", x->last.reason);
 }
 
@@ -295,7 +300,7 @@ void test_faults(void)
 	clock_skew(&x);
 	store_killed(&x);
 	relay_begin(&relay, &x);
-	x.conf.first_byte_timeout_ms = x.conf.stall_timeout_ms = 500;
+	x.conf.first_byte_timeout_ms = x.conf.stall_timeout_ms = 10000;
 	exercise_use_relay(&x, &relay);
 	answer_lost(&x, &relay);
 	cut_in_body(&x, &relay);
