@@ -48,6 +48,14 @@ int file_fail_errno(struct file_err *err, int errnum, const char *what);
 struct site_result file_result(const struct file_err *err, enum site_outcome otherwise);
 
 /* ---- the site ---- */
+/* What a filesystem makes durable beyond what was asked for; each includes the ones before it. */
+enum file_fs {
+	FILE_FS_PLAIN, /* nothing that we know of */
+	FILE_FS_NAMES, /* with a new file its name (ext4 without a journal) */
+	FILE_FS_LINKS, /* with a name the inode, whose count of links has changed with it (XFS) */
+	FILE_FS_WHOLE, /* with anything all that was done before, but for bytes not yet written out (ext4, tmpfs) */
+};
+
 struct file_marker_id {
 	dev_t dev;
 	ino_t ino;
@@ -60,8 +68,11 @@ struct site_file {
 	uint64_t start_time;         /* of this process, in names of temporary files */
 	bool have_proc;              /* /proc/self/fd is there: nameless temporary files can be linked */
 	atomic_uint_fast64_t tmp_seq;
-	pthread_mutex_t lock;        /* guards marker and dirs */
+	pthread_mutex_t lock;        /* guards marker, fs and dirs */
 	struct file_marker_id marker; /* the marker file that was last read and found to be ours */
+	enum file_fs fs;             /* of device fs_dev, when known */
+	dev_t fs_dev;
+	bool fs_known;
 	struct file_dirs *dirs;
 	struct file_infos *infos;    /* loop only */
 	int cached_root;             /* loop only, -1: none */
@@ -130,8 +141,13 @@ int file_root_open_checked(struct site_file *sf, int *fd_out, struct file_err *e
 int file_own_dir(int root, const char *name);
 /* flock on ROOT/.globalfs; op is LOCK_SH or LOCK_EX. Returns the descriptor to close, or -1 with errno. */
 int file_lock(int root, int op);
-/* Whether new names become durable in the order they were made, so that one fsync covers earlier ones (ext4, XFS, tmpfs). */
-bool file_fs_ordered(int fd);
+enum file_fs file_fs_of(struct site_file *sf, int fd);
+/*
+ * Makes a file durable before the name it is given next can be: by fsync. With FILE_FS_WHOLE by writing its bytes out and waiting
+ * for that: the commit that makes the name durable (the fsync of its directory) does the rest, and flushes the disk first. That
+ * spares a commit per file. 0, or -1 with errno.
+ */
+int file_sync(struct site_file *sf, int fd);
 
 /* ---- sidecars (site_file_meta.c) ---- */
 struct file_meta {
@@ -146,8 +162,8 @@ void file_meta_format(const struct file_meta *m, struct strbuf *out);
 /* Fills the fields of m->info that a sidecar holds when the text fits the key, inode, size and time in m; else false, and
  * nothing was touched. */
 bool file_meta_parse(struct slice text, const struct file_meta *m);
-/* Blocks. Writes the sidecar of the file st describes, durably. 0 or an errno. */
-int file_meta_write(int root, const struct file_meta *m);
+/* Blocks. Writes the sidecar of a file, and file_sync()s it with its name. 0 or an errno. */
+int file_meta_write(struct site_file *sf, int root, const struct file_meta *m);
 void file_meta_unlink(int root, struct slice full_key, uint64_t inode);
 
 /* ---- looking an object up (site_file_look.c) ---- */

@@ -283,7 +283,7 @@ static int write_whole(int fd, const char *p, size_t n)
 	return 0;
 }
 
-int file_meta_write(int root, const struct file_meta *m)
+int file_meta_write(struct site_file *sf, int root, const struct file_meta *m)
 {
 	struct strbuf text;
 	char path[96];
@@ -301,7 +301,7 @@ int file_meta_write(int root, const struct file_meta *m)
 		e = strbuf_failed(&text) ? ENOMEM : errno;
 	else
 		e = write_whole(fd, text.p, text.n);
-	if (e == 0 && (fsync(fd) < 0 || (!file_fs_ordered(dir) && fsync(dir) < 0)))
+	if (e == 0 && (file_sync(sf, fd) < 0 || (file_fs_of(sf, dir) < FILE_FS_NAMES && fsync(dir) < 0)))
 		e = errno;
 	if (fd >= 0)
 		close(fd);

@@ -196,7 +196,7 @@ static void sync_data(struct file_put *put)
 {
 	if (put->synced || put->err.err)
 		return;
-	if (stamp(put->tmp.fd) < 0 || fsync(put->tmp.fd) < 0)
+	if (stamp(put->tmp.fd) < 0 || file_sync(put_site(put), put->tmp.fd) < 0)
 		file_fail_errno(&put->err, errno, "sync");
 	else
 		put->synced = true;
@@ -312,7 +312,7 @@ static void complete_work(void *arg)
 		m.inode = st.st_ino;
 		m.size = (uint64_t)st.st_size;
 		m.mtime_ns = file_mtime_ns(&st);
-		e = e ? e : file_meta_write(root, &m);
+		e = e ? e : file_meta_write(sf, root, &m);
 		if (e)
 			file_fail_errno(&put->err, e, "writing the sidecar");
 		else

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -227,11 +228,62 @@ ssize_t file_read_now(int fd, void *p, size_t n, uint64_t off)
 	return -1;
 }
 
-bool file_fs_ordered(int fd)
+/* Whether ext4 has a journal, and on the same device, so that a commit flushes what was written before it. */
+static bool journals_itself(dev_t dev)
+{
+	char link[64], target[256], path[320];
+	const char *name;
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/sys/dev/block/%u:%u", major(dev), minor(dev));
+	n = readlink(link, target, sizeof(target) - 1);
+	if (n <= 0)
+		return false;
+	target[n] = '\0';
+	name = strrchr(target, '/');
+	snprintf(path, sizeof(path), "/proc/fs/jbd2/%s-8", name ? name + 1 : target); /* 8: the inode of an internal journal */
+	return access(path, F_OK) == 0;
+}
+
+static enum file_fs fs_find_out(int fd, dev_t dev)
 {
 	struct statfs fs;
 
 	if (fstatfs(fd, &fs) < 0)
-		return false;
-	return fs.f_type == EXT4_SUPER_MAGIC || fs.f_type == XFS_SUPER_MAGIC || fs.f_type == TMPFS_MAGIC;
+		return FILE_FS_PLAIN;
+	switch (fs.f_type) {
+	case TMPFS_MAGIC:
+		return FILE_FS_WHOLE;
+	case XFS_SUPER_MAGIC:
+		return FILE_FS_LINKS;
+	case EXT4_SUPER_MAGIC:
+		return journals_itself(dev) ? FILE_FS_WHOLE : FILE_FS_NAMES;
+	default:
+		return FILE_FS_PLAIN;
+	}
+}
+
+enum file_fs file_fs_of(struct site_file *sf, int fd)
+{
+	enum file_fs fs;
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return FILE_FS_PLAIN;
+	pthread_mutex_lock(&sf->lock);
+	if (!sf->fs_known || sf->fs_dev != st.st_dev) {
+		sf->fs = fs_find_out(fd, st.st_dev);
+		sf->fs_dev = st.st_dev;
+		sf->fs_known = true;
+	}
+	fs = sf->fs;
+	pthread_mutex_unlock(&sf->lock);
+	return fs;
+}
+
+int file_sync(struct site_file *sf, int fd)
+{
+	if (file_fs_of(sf, fd) < FILE_FS_WHOLE)
+		return fsync(fd);
+	return sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
 }

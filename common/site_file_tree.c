@@ -213,17 +213,21 @@ static int enter_parent(struct place *p, const struct file_name *name)
 	return fd;
 }
 
+/* The name has changed the inode again. */
+static int sync_links(struct place *p)
+{
+	return file_fs_of(p->sf, p->tmp->fd) < FILE_FS_LINKS && fsync(p->tmp->fd) < 0 ? errno : 0;
+}
+
 /* A name in tmp for what has none yet. */
 static int name_tmp(struct place *p, int tmp_dir)
 {
 	char proc[40];
 
-	if (p->tmp->name[0])
-		return 0;
 	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", p->tmp->fd);
 	file_tmp_name(p->sf, p->tmp->name);
 	if (linkat(AT_FDCWD, proc, tmp_dir, p->tmp->name, AT_SYMLINK_FOLLOW) == 0)
-		return 0;
+		return sync_links(p);
 	p->tmp->name[0] = '\0';
 	return errno;
 }
@@ -234,7 +238,7 @@ static int rename_over(struct place *p, int dir, const char *name)
 
 	if (tmp_dir < 0)
 		return errno;
-	e = name_tmp(p, tmp_dir);
+	e = p->tmp->name[0] ? 0 : name_tmp(p, tmp_dir);
 	if (e == 0 && renameat(tmp_dir, p->tmp->name, dir, name) < 0)
 		e = errno;
 	close(tmp_dir);
@@ -255,7 +259,7 @@ static int link_new(struct place *p, int dir, const char *name)
 	if (linkat(AT_FDCWD, proc, dir, name, AT_SYMLINK_FOLLOW) < 0)
 		return errno;
 	p->done = true;
-	return 0;
+	return sync_links(p);
 }
 
 /* Places tmp at (dir, name), where only a regular file may be. */
