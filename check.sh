@@ -118,7 +118,7 @@ scenarios() { # name build pytest-args...
 say "packages"
 must "packages" ./deps.sh build test
 say "configure"
-if [[ ! -x configure || configure -ot configure.ac || -n $(find . -name Makefile.inc -newer configure -not -path './build*') ]]; then
+if [[ ! -x configure || ! -f Makefile.in || configure -ot configure.ac || -n $(find . -name Makefile.inc -newer configure -not -path './build*') ]]; then
 	./bootstrap >"$top/bootstrap.log" 2>&1 || { tail -20 "$top/bootstrap.log"; must "bootstrap" false; }
 fi
 

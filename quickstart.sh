@@ -24,23 +24,41 @@ wait_for() { # what seconds command...
 		sleep 0.02
 	done
 }
-running() { [[ -f $demo/routerd.pid ]] && kill -0 "$(<"$demo/routerd.pid")" 2>/dev/null &&
-	[[ $(readlink "/proc/$(<"$demo/routerd.pid")/exe") == "$build/routerd/routerd" ]]; }
+program() { readlink "/proc/$(cat "$demo/routerd.pid" 2>/dev/null || echo 0)/exe" 2>/dev/null || true; }
+# A program that was built anew meanwhile shows as deleted.
+running() { [[ $(program) == "$build/routerd/routerd"?(" (deleted)") ]]; }
+outdated() { running && [[ $(program) == *" (deleted)" ]]; }
+stop() {
+	kill "$(<"$demo/routerd.pid")"
+	while running; do sleep 0.05; done
+}
 state_of() { "$ctl" --json site list | python3 -c 'import json,sys; print({s["name"]: s["state"] for s in json.load(sys.stdin)}[sys.argv[1]])' "$1"; }
 is_state() { [[ $(state_of "$1") == "$2" ]]; }
 
 if [[ ${1:-} == stop ]]; then
 	running || { echo "not running"; exit 0; }
-	kill "$(<"$demo/routerd.pid")"
-	while running; do sleep 0.05; done
+	stop
 	echo "stopped"
 	exit 0
 fi
+[[ $# -eq 0 ]] || die "usage: quickstart.sh [stop]"
+if running; then
+	its_port=$(sed -n 's/^  listen_addr: 127.0.0.1:\([0-9]*\)$/\1/p' "$conf")
+	[[ $its_port == "$port" || -z ${GFS_PORT:-} ]] || die "it is running on port $its_port already; ./quickstart.sh stop ends it"
+	port=$its_port api=http://127.0.0.1:$its_port
+	export GLOBALFS_COORDINATOR=$api
+fi
+port_is_free() {
+	if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+		die "port $port is taken by another program; choose one with GFS_PORT=..."
+	fi
+}
+running || port_is_free # better told before the build
 
 echo "== Packages"
 ./deps.sh build
 echo "== Build (in $build)"
-[[ -x configure ]] || ./bootstrap >/dev/null 2>&1 || die "bootstrap failed: run ./bootstrap to see why"
+[[ -x configure && -f Makefile.in ]] || ./bootstrap >/dev/null 2>&1 || die "bootstrap failed: run ./bootstrap to see why"
 mkdir -p "$build"
 (cd "$build" && { [[ -f Makefile ]] || "$top/configure" -q --disable-tests; })
 make -C "$build" --no-print-directory -s -j"$(nproc)" all >"$build/build.log" 2>&1 || { tail -30 "$build/build.log"; die "the build failed"; }
@@ -48,10 +66,12 @@ make -C "$build" --no-print-directory -s -j"$(nproc)" all >"$build/build.log" 2>
 mkdir -p "$demo/site-onprem" "$demo/site-cloud"
 # Put back what an interrupted run of this script took away.
 [[ ! -d $demo/site-onprem.away ]] || { rmdir "$demo/site-onprem" 2>/dev/null; mv "$demo/site-onprem.away" "$demo/site-onprem"; }
+if outdated; then
+	echo "== Stop the suite that runs an older build"
+	stop
+fi
 if ! running; then
-	if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-		die "port $port is taken by another program; choose one with GFS_PORT=..."
-	fi
+	port_is_free
 	cat >"$conf" <<-YAML
 		# Two directories as sites: writes reach "onprem" before they are acknowledged, "cloud" right after.
 		global:
