@@ -49,6 +49,7 @@ struct fake {
 	unsigned gens;
 };
 
+static void note(struct fake *f, const char *fmt, ...) GFS_PRINTF(2, 3);
 static void note(struct fake *f, const char *fmt, ...)
 {
 	size_t n = strlen(f->notes);

@@ -102,8 +102,8 @@ Test(put, a_site_that_fails_early_undoes_it_all)
 		cr_assert_not_null(strstr(f.body, "two"));
 		cr_assert_null(strstr(f.body, "may still"));
 		cr_assert_eq(fake_repld.finalises, 0);
-		cr_assert_eq(fake_repld.abandons, i + 1);
-		cr_assert_eq(f.stores[0].aborts, i + 1);
+		cr_assert_eq((size_t)fake_repld.abandons, (size_t)i + 1);
+		cr_assert_eq((size_t)f.stores[0].aborts, (size_t)i + 1);
 		cr_assert_eq(f.stores[0].completes, 0);
 	}
 }

@@ -13,7 +13,7 @@ static const char *const odd[] = {
 	     "a",
 	"a b", "a+b", "a/", "a//b", "a/b", "a/b//", "a?b=c&d", "b<>", "c\\d", "e;f", "g=h", "k:l", "m@n", "p|q", "r{s}", "t~",
 	     "u^v", "w`x",
-	"x[1]", "y$z", "z\x01" "ctl", "z\ttab", "\xc3\xa4\xc3\xb6", "\xe2\x82\xac/\xf0\x9f\x98\x80",
+	"x[1]", "y$z", "z\001ctl", "z\ttab", "\xc3\xa4\xc3\xb6", "\xe2\x82\xac/\xf0\x9f\x98\x80",
 };
 enum { N_ODD = sizeof(odd) / sizeof(odd[0]) };
 
