@@ -148,6 +148,9 @@ enum file_fs file_fs_of(struct site_file *sf, int fd);
  * spares a commit per file. 0, or -1 with errno.
  */
 int file_sync(struct site_file *sf, int fd);
+/* The same for one that file_tree_place() will name: below FILE_FS_LINKS that names it in tmp first and syncs it then, for its
+ * count of links changes with the name. Until then it is enough that a failure to write shows. */
+int file_sync_nameless(struct site_file *sf, int fd);
 
 /* ---- sidecars (site_file_meta.c) ---- */
 struct file_meta {

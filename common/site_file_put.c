@@ -7,6 +7,8 @@
  *   end       size checked, time set, synced: prepared
  *   complete  sidecar written and synced, then the one step that makes the version visible (site_file_tree.c), then the
  *             directory synced. After that step a failure is UNKNOWN, before it FAILED.
+ *
+ * What "synced" takes before the last one depends on the filesystem: file_sync() in site_file.h.
  */
 #include "config.h"
 
@@ -196,7 +198,7 @@ static void sync_data(struct file_put *put)
 {
 	if (put->synced || put->err.err)
 		return;
-	if (stamp(put->tmp.fd) < 0 || file_sync(put_site(put), put->tmp.fd) < 0)
+	if (stamp(put->tmp.fd) < 0 || file_sync_nameless(put_site(put), put->tmp.fd) < 0)
 		file_fail_errno(&put->err, errno, "sync");
 	else
 		put->synced = true;

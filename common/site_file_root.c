@@ -281,9 +281,17 @@ enum file_fs file_fs_of(struct site_file *sf, int fd)
 	return fs;
 }
 
+static int write_out(int fd)
+{
+	return sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+}
+
 int file_sync(struct site_file *sf, int fd)
 {
-	if (file_fs_of(sf, fd) < FILE_FS_WHOLE)
-		return fsync(fd);
-	return sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+	return file_fs_of(sf, fd) < FILE_FS_WHOLE ? fsync(fd) : write_out(fd);
+}
+
+int file_sync_nameless(struct site_file *sf, int fd)
+{
+	return file_fs_of(sf, fd) == FILE_FS_LINKS ? fsync(fd) : write_out(fd);
 }

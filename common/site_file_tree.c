@@ -213,12 +213,6 @@ static int enter_parent(struct place *p, const struct file_name *name)
 	return fd;
 }
 
-/* The name has changed the inode again. */
-static int sync_links(struct place *p)
-{
-	return file_fs_of(p->sf, p->tmp->fd) < FILE_FS_LINKS && fsync(p->tmp->fd) < 0 ? errno : 0;
-}
-
 /* A name in tmp for what has none yet. */
 static int name_tmp(struct place *p, int tmp_dir)
 {
@@ -227,7 +221,7 @@ static int name_tmp(struct place *p, int tmp_dir)
 	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", p->tmp->fd);
 	file_tmp_name(p->sf, p->tmp->name);
 	if (linkat(AT_FDCWD, proc, tmp_dir, p->tmp->name, AT_SYMLINK_FOLLOW) == 0)
-		return sync_links(p);
+		return 0;
 	p->tmp->name[0] = '\0';
 	return errno;
 }
@@ -239,6 +233,9 @@ static int rename_over(struct place *p, int dir, const char *name)
 	if (tmp_dir < 0)
 		return errno;
 	e = p->tmp->name[0] ? 0 : name_tmp(p, tmp_dir);
+	/* Bytes, and the count of links that came with the name: see file_sync(). */
+	if (e == 0 && file_fs_of(p->sf, p->tmp->fd) < FILE_FS_LINKS && fsync(p->tmp->fd) < 0)
+		e = errno;
 	if (e == 0 && renameat(tmp_dir, p->tmp->name, dir, name) < 0)
 		e = errno;
 	close(tmp_dir);
@@ -253,13 +250,13 @@ static int link_new(struct place *p, int dir, const char *name)
 {
 	char proc[40];
 
-	if (p->tmp->name[0])
+	if (p->tmp->name[0] || file_fs_of(p->sf, p->tmp->fd) < FILE_FS_LINKS)
 		return rename_over(p, dir, name);
 	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", p->tmp->fd);
 	if (linkat(AT_FDCWD, proc, dir, name, AT_SYMLINK_FOLLOW) < 0)
 		return errno;
 	p->done = true;
-	return sync_links(p);
+	return 0;
 }
 
 /* Places tmp at (dir, name), where only a regular file may be. */
