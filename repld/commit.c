@@ -201,7 +201,7 @@ void writes_announce(struct repld *r, const struct peer *p, uint64_t call, const
 		struct open_write *ow = write_find(e, &req->v.gen);
 
 		if (!ow)
-			ow = write_add(r, e, &req->v.gen, p);
+			ow = write_add_known(r, e, &req->v.gen, p);
 		write_bind(ow, p);
 		keys_release(r, &e);
 		peer_ok(r, p->id, call);

@@ -19,6 +19,7 @@ struct open_write {
 	uint64_t start;
 	int64_t lost_ms;     /* monotonic */
 	bool begun_here;     /* since this start: what was decided meanwhile is known */
+	bool late;           /* begun before this start, and announced so late that its guards may have ended */
 	bool superseded;     /* a newer version was decided */
 	bool overtaken;      /* any other version was decided */
 	bool dropped;        /* ended while its intent was on its way to the disk */
@@ -33,6 +34,8 @@ struct open_write {
 struct open_write *write_find(const struct key_entry *e, const struct gen *gen);
 /* peer NULL: restored from the journal, its worker has not announced it yet. */
 struct open_write *write_add(struct repld *r, struct key_entry *e, const struct gen *gen, const struct peer *p);
+/* Of a write that repld does not know: begun before this start, or forgotten because its worker was silent. */
+struct open_write *write_add_known(struct repld *r, struct key_entry *e, const struct gen *gen, const struct peer *p);
 void write_bind(struct open_write *ow, const struct peer *p);
 void write_free(struct open_write *ow); /* ends it; the entry may be gone after it */
 

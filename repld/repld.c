@@ -214,6 +214,8 @@ static void open_journal(struct repld *r)
 	} else {
 		journal_start(r->journal, on_checked, r);
 	}
+	if (!err && reserved == 0)
+		r->grace_ms = 0; /* a new journal: no write was begun before this start */
 	gen_clock_init(&r->clock, node && node[0] ? node : "node", (uint64_t)reserved);
 	restore_intents(r, &intents);
 	free(path);

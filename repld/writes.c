@@ -96,6 +96,14 @@ struct open_write *write_add(struct repld *r, struct key_entry *e, const struct 
 	return ow;
 }
 
+struct open_write *write_add_known(struct repld *r, struct key_entry *e, const struct gen *gen, const struct peer *p)
+{
+	struct open_write *ow = write_add(r, e, gen, p);
+
+	ow->late = !repld_in_grace(r);
+	return ow;
+}
+
 void write_bind(struct open_write *ow, const struct peer *p)
 {
 	struct writes *w = ow->r->writes;
@@ -285,6 +293,10 @@ static int finalise_check(const struct open_write *ow, const char **text_out)
 		*text_out = "the replicator was restarted during this conditional write";
 		return GFS_ERR_BUSY;
 	}
+	if (ow->late) {
+		*text_out = "the replicator was restarted during this write, and heard of it too late";
+		return GFS_ERR_BUSY;
+	}
 	if (e->intent && gen_cmp(&e->intent->gen, &ow->gen) > 0) {
 		*text_out = "a newer write on the key is in doubt";
 		return GFS_ERR_BUSY;
@@ -403,7 +415,7 @@ void writes_finalise(struct repld *r, const struct peer *p, uint64_t call, const
 	struct open_write *ow = write_find(e, &req->v.gen);
 
 	if (!ow)
-		ow = write_add(r, e, &req->v.gen, p);
+		ow = write_add_known(r, e, &req->v.gen, p);
 	keys_release(r, &e);
 	write_bind(ow, p);
 	ow->call = call;

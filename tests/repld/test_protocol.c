@@ -764,6 +764,41 @@ Test(protocol, of_32_conditional_writes_one_wins, .timeout = 30)
 	rig_down(&g);
 }
 
+Test(protocol, a_write_announced_after_its_guards_have_ended_is_busy, .timeout = 30)
+{
+	struct rig g = {0};
+	struct put old = {.key = "k", .body = "old", .n_async = 1}, new = {.key = "k", .body = "new", .n_async = 1};
+
+	rig_new(&g);
+	begin(&g, &old);
+	UNTIL(&g, old.begun);
+	repld_destroy(&g.r);
+	start(&g);
+	UNTIL(&g, repld_client_is_up(g.c)); /* later than the 1 ms for which this rig keeps guards */
+	whole(&g, &new);
+	UNTIL(&g, has(3, "k", "new"));
+	finalise(&old);
+	UNTIL(&g, old.finalised);
+	cr_assert(old.err == GFS_ERR_BUSY || old.err == GFS_ERR_SUPERSEDED, "%s", gfs_err_name(old.err));
+	repld_write_abandon(&old.w);
+	for (uint32_t s = 1; s <= 3; s++)
+		cr_assert(has(s, "k", "new"));
+	rig_down(&g);
+}
+
+Test(protocol, keys_are_clean_at_once_after_the_first_start, .timeout = 30)
+{
+	struct rig g = {.grace_ms = 30000};
+	struct put p = {.key = "k", .body = "v", .n_async = 1};
+	int64_t began_ms = clock_mono_ms();
+
+	rig_new(&g);
+	whole(&g, &p);
+	UNTIL(&g, clean(&g, "k"));
+	cr_assert_lt(clock_mono_ms() - began_ms, 20000);
+	rig_down(&g);
+}
+
 Test(protocol, a_conditional_write_across_a_restart_is_busy, .timeout = 30)
 {
 	struct rig g = {.grace_ms = 3000};
