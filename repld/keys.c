@@ -138,7 +138,7 @@ static int load_run(struct store *st, void *arg)
 	return store_load(st, key_name(job->e), &job->rec);
 }
 
-static void entry_fill(struct key_entry *e, struct store_record *rec)
+static void entry_fill(struct key_entry *e, struct store_record *rec, bool acts_before)
 {
 	for (int slot = 0; slot < STORE_SLOTS; slot++) {
 		e->stored[slot].has = rec->has[slot];
@@ -160,6 +160,9 @@ static void entry_fill(struct key_entry *e, struct store_record *rec)
 		struct site_row *row = &e->rows[i];
 
 		row->counted = row->unconfirmed && row->site != ROW_KEEPER;
+		/* A repld that was killed may have sent what takes effect only now. */
+		if (acts_before && row->counted && !row->watch)
+			row->watch = 1;
 		row->counted_parked = row->parked;
 		row->counted_bytes = row->bytes;
 	}
@@ -176,7 +179,7 @@ static void load_done(void *arg, int err)
 	if (err)
 		e->load = KEY_UNLOADED;
 	else
-		entry_fill(e, &job->rec);
+		entry_fill(e, &job->rec, repld_acts_before(job->r));
 	while ((w = TAILQ_FIRST(&e->waits))) {
 		keys_wait_cancel(w);
 		w->cb(w->arg, err);

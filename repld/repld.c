@@ -51,6 +51,11 @@ bool repld_in_grace(const struct repld *r)
 	return clock_mono_ms() - r->started_ms < r->grace_ms;
 }
 
+bool repld_acts_before(const struct repld *r)
+{
+	return !r->first_start && clock_mono_ms() - r->started_ms < r->conf->replication.in_doubt_ms;
+}
+
 static void refuse(struct repld *r, const char *path, const char *why)
 {
 	if (r->refusal[0])
@@ -214,8 +219,9 @@ static void open_journal(struct repld *r)
 	} else {
 		journal_start(r->journal, on_checked, r);
 	}
-	if (!err && reserved == 0)
-		r->grace_ms = 0; /* a new journal: no write was begun before this start */
+	r->first_start = !err && reserved == 0;
+	if (r->first_start)
+		r->grace_ms = 0; /* no write was begun before */
 	gen_clock_init(&r->clock, node && node[0] ? node : "node", (uint64_t)reserved);
 	restore_intents(r, &intents);
 	free(path);

@@ -65,6 +65,7 @@ struct repld {
 	int lock_fd;                 /* state_dir/repld.lock */
 	int64_t started_ms;          /* monotonic */
 	int64_t grace_ms, ticked_ms;
+	bool first_start;            /* with a new journal */
 	uint64_t proofs[3];          /* copies by proof grade: hash, etag, size */
 	size_t replicating;          /* REPLICATEs that ask their source */
 	uint64_t superseded, withdrawn, rolled_forward, conflicts;
@@ -84,5 +85,7 @@ void repld_destroy(struct repld **r);
 const char *repld_refusal(const struct repld *r);
 /* Workers may still announce writes that were open before this start. */
 bool repld_in_grace(const struct repld *r);
+/* What an earlier repld sent to a site and did not see the end of may still take effect. */
+bool repld_acts_before(const struct repld *r);
 
 #endif

@@ -361,6 +361,11 @@ static void finalise_slot(struct open_write *ow)
 		err = GFS_ERR_UNAVAILABLE;
 		text = repld_refusal(r);
 	}
+	/* That one may have been acknowledged, its COMMIT lost with its worker: was it there when the condition was looked at? */
+	if (!err && e->intent && ow->conditional) {
+		err = GFS_ERR_BUSY;
+		text = "another write on the key is in doubt";
+	}
 	if (err) {
 		finalise_refuse(ow, err, text);
 		return;

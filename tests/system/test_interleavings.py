@@ -318,3 +318,18 @@ def test_what_was_sent_twice_does_not_surface_for_good(tmp, suites, fake):
     wait_for("the first DELETE to take effect", lambda: body_of(store, "k") is None)
     assert suite.get("k").body == b"two"
     wait_for("the repair", lambda: body_of(store, "k") == b"two")
+
+
+def test_what_a_killed_repld_had_sent_is_repaired_when_it_surfaces(tmp, suites, fake):
+    burst = fake()
+    suite = suites(tmp, [file_site(f"{tmp}/A", "a"), s3_site(burst, "data", "burst", "burst")]).start()
+    gate = burst.gate("received", "PUT", "k")
+    assert suite.put("k", b"one").status == 201
+    gate.wait()
+    suite.kill9(suite.pids()["repld"][0])
+    wait_for("the newer version", lambda: suite.put("k", b"two").status == 201)
+    wait_for("its copy", lambda: body_of(burst, "k") == b"two")
+    gate.release()
+    wait_for("the older one to surface", lambda: body_of(burst, "k") == b"one")
+    assert suite.get("k").body == b"two"
+    wait_for("the repair", lambda: body_of(burst, "k") == b"two", 20)

@@ -257,7 +257,7 @@ class Torture:
         except (OSError, ValueError, http.client.HTTPException):
             return
         self.count(f"LIST:{r.status}")
-        if r.status != 200 or rows.get("partial") or "X-GlobalFS-Stale" in r.headers or "X-GlobalFS-Partial" in r.headers \
+        if r.status != 200 or rows.get("partial") or rows.get("unverified") or "X-GlobalFS-Stale" in r.headers or "X-GlobalFS-Partial" in r.headers \
                 or r.headers.get("X-GlobalFS-Consistency") == "unverified":
             return
         there = {o["key"] for o in rows["objects"]}
