@@ -443,6 +443,8 @@ class Torture:
             gfs.wait_for("/readyz", lambda: self.suite.req("GET", "/readyz").status == 200, 30)
             for s in self.sites:
                 self.suite.wait_site(s["name"], "up", 20)
+            if "late" not in self.without:
+                time.sleep(3)  # what was cut takes effect within 0.8 s, and repld looks again 1 s after the cut
             gfs.wait_for("an empty replication queue", self.settled, settle)
             self.note("settled")
             self.check_end()
