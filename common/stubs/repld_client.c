@@ -27,6 +27,7 @@
 #include "repld_asks.h"
 
 #define WAIT_MS 5000           /* for repld, in all */
+#define BEGIN_CALL_MS 600000   /* longer than anybody waits: a generation that comes late must be given back */
 #define FINALISE_WAIT_MS 6000  /* repld itself answers BUSY after 5 s in the key's queue: it has the first word */
 #define COMMIT_CALL_MS 5000
 #define COMMIT_LOST_RETRY_MS 100
@@ -49,7 +50,7 @@ struct repld_write {
 	bool acknowledged;
 	uint64_t call;          /* open call of this write, 0: none */
 	int64_t deadline_ms;    /* monotonic, of BEGIN and FINALISE */
-	struct event *retry;    /* of COMMIT */
+	struct event *timer;    /* BEGIN: it takes too long; COMMIT: once more */
 	repld_begin_cb *begin_cb;
 	repld_finalise_cb *finalise_cb;
 	void *arg;
@@ -79,7 +80,7 @@ static void write_free(struct repld_write *w)
 {
 	TAILQ_REMOVE(&w->client->writes, w, next);
 	w->client->n_writes--;
-	event_free(w->retry);
+	event_free(w->timer);
 	free(w->key);
 	free(w->request_id);
 	free(w->outcomes);
@@ -140,11 +141,33 @@ static void commit_send(struct repld_write *w)
 	w->call = link_call(w->client->link, &m, COMMIT_CALL_MS, on_committed, w);
 }
 
-static void on_retry(evutil_socket_t fd, short what, void *arg)
+static void begin_timed_out(struct repld_write *w)
 {
+	const struct gen none = {0};
+
+	if (!link_is_up(w->client->link)) {
+		link_call_cancel(w->client->link, w->call); /* it was not sent */
+		w->call = 0;
+	}
+	if (w->abandoned) {
+		if (!w->call)
+			write_free(w);
+		return;
+	}
+	write_set_state(w, W_REFUSED);
+	w->begin_cb(w->arg, GFS_ERR_UNAVAILABLE, &none);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct repld_write *w = arg;
+
 	(void)fd;
 	(void)what;
-	commit_send(arg);
+	if (w->state == W_BEGINNING)
+		begin_timed_out(w);
+	else
+		commit_send(w);
 }
 
 /* The first answer is the writer's, an error as well: it does not wait while COMMIT is sent again. */
@@ -178,7 +201,7 @@ static void on_committed(void *arg, int err, const struct msg *reply)
 	if (reply)
 		log_warn("event=commit request=%s gen=%s err=\"%s\" text=\"will be sent again\"", w->request_id, w->gen,
 		         gfs_err_text(err));
-	event_add(w->retry, &tv);
+	event_add(w->timer, &tv);
 }
 
 /* outcomes NULL: nothing was completed anywhere. */
@@ -220,6 +243,7 @@ static void on_begun(void *arg, int err, const struct msg *reply)
 		begin_send(w);
 		return;
 	}
+	evtimer_del(w->timer);
 	if (!err && (reply->type != MSG_BEGUN || gen_parse(reply->begun.gen, &gen) || gen_is_none(&gen)))
 		err = GFS_ERR_PROTOCOL;
 	if (!err)
@@ -241,12 +265,13 @@ static void begin_send(struct repld_write *w)
 	m.begin.key = slice_of(w->key, w->key_n);
 	m.begin.op = w->op;
 	m.begin.request_id = slice_str(w->request_id);
-	w->call = link_call(w->client->link, &m, w->deadline_ms - clock_mono_ms(), on_begun, w);
+	w->call = link_call(w->client->link, &m, BEGIN_CALL_MS, on_begun, w);
 }
 
 struct repld_write *repld_begin(struct repld_client *c, struct slice key, enum op_kind op, const char *request_id,
                                 repld_begin_cb *cb, void *arg)
 {
+	static const struct timeval wait = {.tv_sec = WAIT_MS / 1000, .tv_usec = WAIT_MS % 1000 * 1000};
 	struct repld_write *w = xcalloc(1, sizeof(*w));
 
 	w->client = c;
@@ -257,8 +282,9 @@ struct repld_write *repld_begin(struct repld_client *c, struct slice key, enum o
 	w->begin_cb = cb;
 	w->arg = arg;
 	w->deadline_ms = clock_mono_ms() + WAIT_MS;
-	w->retry = evtimer_new(c->base, on_retry, w);
-	gfs_assert(w->retry);
+	w->timer = evtimer_new(c->base, on_timer, w);
+	gfs_assert(w->timer);
+	evtimer_add(w->timer, &wait);
 	TAILQ_INSERT_TAIL(&c->writes, w, next);
 	c->n_writes++;
 	begin_send(w);
@@ -337,8 +363,9 @@ void repld_write_abandon(struct repld_write **w_io)
 		return;
 	}
 	if (!w->gen[0]) {
-		write_free(w); /* BEGIN failed */
-		return;
+		if (!w->call)
+			write_free(w); /* BEGIN failed */
+		return; /* else its answer, when it comes, ends it in on_begun() */
 	}
 	finalise_abandoned(w);
 }
@@ -371,7 +398,7 @@ static void on_up(void *arg)
 	TAILQ_FOREACH(w, &c->writes, next) {
 		if (w->state == W_COMMITTING) {
 			if (!w->call) {
-				event_del(w->retry);
+				event_del(w->timer);
 				commit_send(w);
 			}
 		} else if (w->gen[0] && (w->state != W_REFUSED || w->maybe_granted)) {

@@ -334,3 +334,14 @@ def test_what_a_killed_repld_had_sent_is_repaired_when_it_surfaces(tmp, suites, 
     wait_for("the older one to surface", lambda: body_of(burst, "k") == b"one")
     assert suite.get("k").body == b"two"
     wait_for("the repair", lambda: body_of(burst, "k") == b"two", 20)
+
+
+def test_a_write_that_waited_in_vain_for_repld_leaves_nothing_open(tmp, suites):
+    suite = suites(tmp, [file_site(f"{tmp}/A", "a")]).start()
+    assert suite.put("k", b"one").status == 201
+    repld = suite.pids()["repld"][0]
+    os.kill(repld, signal.SIGSTOP)
+    assert suite.put("k", b"two").status == 503
+    os.kill(repld, signal.SIGCONT)
+    suite.wait_clean()
+    assert suite.get("k").body == b"one"
