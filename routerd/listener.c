@@ -22,6 +22,7 @@
 #include "conn.h"
 #include "worker.h"
 
+#define ACCEPTS_PER_TURN 8
 #define PAUSE_MS 20
 #define COMPLAIN_EVERY_MS 10000
 
@@ -71,7 +72,8 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
 		event_add(l->ready, NULL);
 }
 
-static void accept_one(struct listener *l)
+/* True when another connection may be waiting. */
+static bool accept_one(struct listener *l)
 {
 	struct sockaddr_storage peer;
 	socklen_t len = sizeof(peer);
@@ -79,23 +81,25 @@ static void accept_one(struct listener *l)
 
 	if (conn_list_count(l->w->conns) >= connections_max(l->w)) {
 		pause_for_a_moment(l, "limits.max_connections reached");
-		return;
+		return false;
 	}
 	memset(&peer, 0, sizeof(peer));
 	fd = accept4(l->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd >= 0) {
 		conn_open(l->w->conns, fd, (const struct sockaddr *)&peer, l->front);
-		return;
+		return true;
 	}
 	switch (errno) {
+	case EAGAIN: /* another worker was faster */
+		return false;
 	case EMFILE:
 	case ENFILE:
 	case ENOBUFS:
 	case ENOMEM:
 		pause_for_a_moment(l, strerror(errno));
-		return;
-	default: /* another worker was faster, or it broke before it was ours: ECONNABORTED and the network's errors, accept(2) */
-		return;
+		return false;
+	default: /* this one broke before it was ours: ECONNABORTED and the network's errors, accept(2) */
+		return true;
 	}
 }
 
@@ -105,8 +109,8 @@ static void on_ready(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	/* One, then back to the loop: whoever has the most time gets the most connections. */
-	accept_one(l);
+	for (int i = 0; i < ACCEPTS_PER_TURN && accept_one(l); i++)
+		;
 }
 
 struct listener *listener_create(struct worker *w, int fd, listener_front *front)
