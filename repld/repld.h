@@ -35,7 +35,7 @@ struct repld_params {
 	struct event_base *base;
 	const struct conf *conf;     /* borrowed for its life */
 	repld_open_site *open_site;  /* NULL: site_open() */
-	int64_t grace_ms;            /* after a start: how long guards wait for workers to announce; 0 = 30 s. None with a new journal */
+	int64_t grace_ms;            /* after a start: how long guards wait for announcements; 0 = 30 s; none with a new journal */
 };
 
 struct repld {

@@ -3,7 +3,7 @@
 """Random traffic over two primaries and a burst site while everything fails, and then the question whether the promise held:
 nothing acknowledged is lost, nothing deleted comes back, nothing stale is called current.
 
-    GFS_BUILD=build tests/system/torture.py [--seed N] [--seconds S] [--runs N] [--keep] [--quiet-chaos KIND ...]
+    GFS_BUILD=build tests/system/torture.py [--seed N] [--seconds S] [--runs N] [--keep] [--without KIND ...]
 
 Everything random comes from the seed: what each client does, when what is killed, stopped, unplugged or made to fail. Threads and
 processes interleave as they like, so a seed gives the same plan, not the same run; a failing seed fails again soon.
