@@ -91,6 +91,11 @@ void site_get_cancel(struct site_get **op_io)
 		op->site->ops->get_cancel(op);
 }
 
+void site_get_expire(struct site_get **op_io)
+{
+	site_get_cancel(op_io);
+}
+
 struct site_op *site_head(struct site *site, struct slice key, unsigned flags, site_head_cb *cb, void *arg)
 {
 	return site->ops->head(site, key, flags, cb, arg);
@@ -108,6 +113,11 @@ void site_op_cancel(struct site_op **op_io)
 	*op_io = NULL;
 	if (op)
 		op->site->ops->op_cancel(op);
+}
+
+void site_op_expire(struct site_op **op_io)
+{
+	site_op_cancel(op_io);
 }
 
 struct site_put *site_put(struct site *site, const struct site_put_req *req, const struct site_put_cbs *cbs, void *arg)

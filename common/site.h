@@ -50,6 +50,24 @@ struct site_result {
  * the key is not there. Drives fall-back, outcomes for healthd and circuit breakers. */
 bool site_result_is_fault(const struct site_result *r);
 
+/* ---- who counts ---- */
+enum site_op_kind { SITE_OP_GET, SITE_OP_HEAD, SITE_OP_LIST, SITE_OP_PUT, SITE_OP_DELETE, SITE_OP_PROBE, SITE_OP_KINDS };
+
+/* What an operation was, told once, when it has ended. */
+struct site_event {
+	enum site_op_kind op;
+	const struct site_result *result; /* NULL: the caller cancelled or aborted it, which says nothing about the site. One that
+	                                   * the caller gave up because it took too long (expire) has GFS_ERR_TIMEOUT */
+	int64_t first_us; /* until the head of a get or the answer to a head, list or probe; -1: none came */
+	int64_t took_us;  /* until the end */
+	uint64_t bytes_read, bytes_written; /* of objects */
+};
+
+struct site_observer {
+	void (*ended)(void *arg, const struct site *site, const struct site_event *e);
+	void *arg;
+};
+
 /* What a site needs from its process. One per process, borrowed by every site. */
 struct site_env {
 	struct event_base *base;
@@ -60,6 +78,7 @@ struct site_env {
 	uint64_t spool_max_bytes;     /* over all sites of the process; full = GFS_ERR_BUSY */
 	uint64_t *spool_used;         /* the process's count */
 	bool skip_marker;             /* unit tests only */
+	const struct site_observer *observer; /* or NULL; told of every operation but claims */
 };
 
 /* conf is borrowed for the site's life. Returns 0, or an error with a sentence in why (cap bytes). Does not touch the
@@ -102,6 +121,7 @@ struct site_get;
 struct site_get *site_get(struct site *site, const struct site_get_req *req, const struct site_get_cbs *cbs, void *arg);
 void site_get_resume(struct site_get *op);
 void site_get_cancel(struct site_get **op);
+void site_get_expire(struct site_get **op); /* as cancel, because the site took too long: observed as its time-out */
 
 /* ---- head, list ---- */
 struct site_op; /* a handle of the operations that are not streams */
@@ -128,6 +148,7 @@ typedef void site_list_cb(void *arg, const struct site_result *r, const struct s
                           struct slice next_after);
 struct site_op *site_list(struct site *site, const struct site_list_req *req, site_list_cb *cb, void *arg);
 void site_op_cancel(struct site_op **op); /* head, list, probe */
+void site_op_expire(struct site_op **op); /* as cancel, because the site took too long: observed as its time-out */
 
 /* ---- put: streamed, with the completing act held back ----
  *

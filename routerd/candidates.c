@@ -20,7 +20,9 @@ size_t candidates_build(const struct worker *w, struct route_site v[ROUTE_MAX])
 		if (!stale && sites_board_get(&w->sites_board, v[n].conf->id, &st)) {
 			v[n].state = st.state <= SITE_STATE_DOWN ? (enum site_state)st.state : SITE_STATE_UNKNOWN;
 			v[n].circuit = st.circuit <= CIRCUIT_HALF_OPEN ? (enum circuit_state)st.circuit : CIRCUIT_CLOSED;
+			v[n].nearness = st.nearness;
 			v[n].latency_us = st.latency_us;
+			v[n].p95_us = st.p95_us;
 		}
 		n++;
 	}

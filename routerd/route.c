@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The order of sites for a read and the targets of a write: pure, see route.h. A read ranks every routed site by what it would
- * cost to be wrong about it: currency first, then administrative state, health, and only then role or latency.
+ * cost to be wrong about it: currency first, then administrative state, health, and only then role or nearness.
  */
 #include "config.h"
 
@@ -37,7 +37,7 @@ static bool rule_selects(const struct policy_rule *rule, const struct site_conf 
 struct rank {
 	unsigned group;  /* 0 current, 1 current but drained, 2 lagging */
 	unsigned health; /* 0 up or unknown, 1 degraded, 2 down */
-	int64_t latency_us;
+	uint32_t far; /* 0 unless the order is by latency */
 	unsigned role;
 	uint16_t index;
 };
@@ -50,8 +50,8 @@ static int rank_cmp(const void *a, const void *b)
 		return x->group < y->group ? -1 : 1;
 	if (x->health != y->health)
 		return x->health < y->health ? -1 : 1;
-	if (x->latency_us != y->latency_us)
-		return x->latency_us < y->latency_us ? -1 : 1;
+	if (x->far != y->far)
+		return x->far < y->far ? -1 : 1;
 	if (x->role != y->role)
 		return x->role < y->role ? -1 : 1;
 	return x->index < y->index ? -1 : x->index > y->index;
@@ -68,7 +68,7 @@ static struct rank rank_of(const struct route_site *s, uint16_t index, enum rout
 		r.health = 1;
 	/* A site that was never measured is not called fast. */
 	if (order == ORDER_LATENCY)
-		r.latency_us = s->latency_us > 0 ? s->latency_us : INT64_MAX;
+		r.far = s->nearness > 0 ? s->nearness : UINT32_MAX;
 	return r;
 }
 

@@ -16,7 +16,8 @@ struct route_site {
 	enum site_state state; /* UNKNOWN when the board is stale or has no row */
 	enum circuit_state circuit;
 	bool stale;            /* does not hold the current version of the key */
-	int64_t latency_us;
+	uint32_t nearness;     /* of the board: 1 is the nearest, 0 when never measured */
+	int64_t latency_us, p95_us; /* of the board, for those who wait for an answer; no order follows from them */
 };
 
 struct route_read {
@@ -27,7 +28,7 @@ struct route_read {
 
 /* True when operations on the site would most likely fail: down, or its circuit is open. */
 bool route_site_is_down(const struct route_site *s);
-/* rule: what policy_match() found, or NULL. order: by role, or by measured latency among sites that are equally well. */
+/* rule: what policy_match() found, or NULL. order: by role, or by nearness among sites that are equally well. */
 void route_read(const struct route_site *v, size_t n, const struct policy_rule *rule, enum route_order order,
                 struct route_read *out);
 

@@ -14,7 +14,7 @@
 
 #include "../log.h"
 
-#define SITES_BOARD_VERSION 1
+#define SITES_BOARD_VERSION 2
 #define STATUS_WORDS (sizeof(struct site_status) / sizeof(uint64_t))
 
 _Static_assert(sizeof(struct site_status) % sizeof(uint64_t) == 0, "a status is copied in words");

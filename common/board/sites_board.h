@@ -18,11 +18,14 @@ struct site_status {
 	uint32_t state;         /* enum site_state */
 	uint32_t circuit;       /* enum circuit_state */
 	uint32_t fails;         /* in a row */
-	int64_t latency_us;     /* of the last good probe */
+	int64_t latency_us;     /* moving average until the first byte, of real reads and of probes; 0: never measured */
+	int64_t p95_us;         /* until the first byte of real reads; 0: too few to tell */
 	int64_t checked_ms;     /* real time of the last check, 0: never */
 	int64_t changed_ms;     /* real time of the last change of state */
+	int64_t retry_ms;       /* of an open circuit: real time of the probe that may close it, else 0 */
 	int32_t err;            /* enum gfs_err of the last failure */
-	char reason[172];       /* sentence, NUL-terminated */
+	uint32_t nearness;      /* place among all sites by measured latency, with hysteresis: 1 is the nearest; 0: never measured */
+	char reason[176];       /* sentence, NUL-terminated */
 };
 
 struct sites_board {

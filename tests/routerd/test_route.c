@@ -78,7 +78,7 @@ Test(route, read_by_latency_measures_only_equally_well_sites)
 	struct route_read out;
 	size_t n = make_sites(text, v, confs);
 
-	v[0].latency_us = 500, v[2].latency_us = 100, v[3].latency_us = 1;
+	v[0].nearness = 3, v[2].nearness = 2, v[3].nearness = 1;
 	route_read(v, n, NULL, ORDER_LATENCY, &out);
 	cr_assert_eq(out.order[0], 2);
 	cr_assert_eq(out.order[1], 0);
