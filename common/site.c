@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The front of every storage site: opens the right kind, dispatches its operations, and frees a closed site when its last
- * operation has ended.
+ * operation has ended. In a process that has an observer, every operation passes through a meter (site_meter.c).
  */
 #include "config.h"
 
@@ -13,6 +13,7 @@
 
 #include "log.h"
 #include "site_impl.h"
+#include "site_meter.h"
 
 int site_open(const struct site_env *env, const struct site_conf *conf, struct site **site_out, char *why, size_t cap)
 {
@@ -74,7 +75,7 @@ const char *site_name(const struct site *site)
 
 struct site_get *site_get(struct site *site, const struct site_get_req *req, const struct site_get_cbs *cbs, void *arg)
 {
-	return site->ops->get(site, req, cbs, arg);
+	return site->env->observer ? site_meter_get(site, req, cbs, arg) : site->ops->get(site, req, cbs, arg);
 }
 
 void site_get_resume(struct site_get *op)
@@ -87,23 +88,31 @@ void site_get_cancel(struct site_get **op_io)
 	struct site_get *op = *op_io;
 
 	*op_io = NULL;
-	if (op)
-		op->site->ops->get_cancel(op);
+	if (!op)
+		return;
+	site_meter_cancelled(op->meter);
+	op->site->ops->get_cancel(op);
 }
 
 void site_get_expire(struct site_get **op_io)
 {
-	site_get_cancel(op_io);
+	struct site_get *op = *op_io;
+
+	*op_io = NULL;
+	if (!op)
+		return;
+	site_meter_expired(op->meter);
+	op->site->ops->get_cancel(op);
 }
 
 struct site_op *site_head(struct site *site, struct slice key, unsigned flags, site_head_cb *cb, void *arg)
 {
-	return site->ops->head(site, key, flags, cb, arg);
+	return site->env->observer ? site_meter_head(site, key, flags, cb, arg) : site->ops->head(site, key, flags, cb, arg);
 }
 
 struct site_op *site_list(struct site *site, const struct site_list_req *req, site_list_cb *cb, void *arg)
 {
-	return site->ops->list(site, req, cb, arg);
+	return site->env->observer ? site_meter_list(site, req, cb, arg) : site->ops->list(site, req, cb, arg);
 }
 
 void site_op_cancel(struct site_op **op_io)
@@ -111,23 +120,32 @@ void site_op_cancel(struct site_op **op_io)
 	struct site_op *op = *op_io;
 
 	*op_io = NULL;
-	if (op)
-		op->site->ops->op_cancel(op);
+	if (!op)
+		return;
+	site_meter_cancelled(op->meter);
+	op->site->ops->op_cancel(op);
 }
 
 void site_op_expire(struct site_op **op_io)
 {
-	site_op_cancel(op_io);
+	struct site_op *op = *op_io;
+
+	*op_io = NULL;
+	if (!op)
+		return;
+	site_meter_expired(op->meter);
+	op->site->ops->op_cancel(op);
 }
 
 struct site_put *site_put(struct site *site, const struct site_put_req *req, const struct site_put_cbs *cbs, void *arg)
 {
-	return site->ops->put(site, req, cbs, arg);
+	return site->env->observer ? site_meter_put(site, req, cbs, arg) : site->ops->put(site, req, cbs, arg);
 }
 
 void site_put_write(struct site_put *op, const void *p, size_t n)
 {
 	gfs_assert(n > 0);
+	site_meter_written(op->meter, n);
 	op->site->ops->put_write(op, p, n);
 }
 
@@ -146,18 +164,23 @@ void site_put_abort(struct site_put **op_io)
 	struct site_put *op = *op_io;
 
 	*op_io = NULL;
-	if (op)
-		op->site->ops->put_abort(op);
+	if (!op)
+		return;
+	site_meter_cancelled(op->meter);
+	op->site->ops->put_abort(op);
 }
 
 void site_delete(struct site *site, struct slice key, unsigned flags, site_done_cb *cb, void *arg)
 {
-	site->ops->del(site, key, flags, cb, arg);
+	if (site->env->observer)
+		site_meter_delete(site, key, flags, cb, arg);
+	else
+		site->ops->del(site, key, flags, cb, arg);
 }
 
 struct site_op *site_probe(struct site *site, site_probe_cb *cb, void *arg)
 {
-	return site->ops->probe(site, cb, arg);
+	return site->env->observer ? site_meter_probe(site, cb, arg) : site->ops->probe(site, cb, arg);
 }
 
 void site_claim(struct site *site, site_done_cb *cb, void *arg)

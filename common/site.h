@@ -58,11 +58,13 @@ struct site_event {
 	enum site_op_kind op;
 	const struct site_result *result; /* NULL: the caller cancelled or aborted it, which says nothing about the site. One that
 	                                   * the caller gave up because it took too long (expire) has GFS_ERR_TIMEOUT */
-	int64_t first_us; /* until the head of a get or the answer to a head, list or probe; -1: none came */
+	int64_t first_us; /* until the head of a get or the answer to a head, list or probe (that there is no such key is one); -1:
+	                   * none came, as always for put and delete */
 	int64_t took_us;  /* until the end */
 	uint64_t bytes_read, bytes_written; /* of objects */
 };
 
+/* Called just before the operation's own callback, or from inside the call that cancels. It must not call the site. */
 struct site_observer {
 	void (*ended)(void *arg, const struct site *site, const struct site_event *e);
 	void *arg;

@@ -2,6 +2,7 @@
 /*
  * For the kinds of sites only (site_file.c, site_s3.c, site_fault.c): the table of operations behind site.h and what every
  * handle begins with. site.c dispatches; it also counts the open operations, so that a closed site is freed after the last.
+ * A wrapper opens what it wraps with an environment that has no observer, else its operations count twice.
  * A kind calls site_op_began() when it makes a handle and site_op_ended() when it frees it (after its done callback returned).
  */
 #ifndef GFS_SITE_IMPL_H
@@ -37,15 +38,19 @@ struct site {
 	bool closing;
 };
 
-/* First member of each kind's handles. */
+/* First member of each kind's handles, zeroed before the kind sets site; the meter is site.c's. */
+struct site_meter;
 struct site_get {
 	struct site *site;
+	struct site_meter *meter;
 };
 struct site_op {
 	struct site *site;
+	struct site_meter *meter;
 };
 struct site_put {
 	struct site *site;
+	struct site_meter *meter;
 };
 
 void site_op_began(struct site *site);

@@ -6,6 +6,8 @@
 #include "common/board/sites_board.h"
 #include "common/proc.h"
 #include "common/site.h"
+#include "common/site_watchers.h"
+#include "common/stats.h"
 
 struct event;
 struct listen_sock;
@@ -17,6 +19,8 @@ struct healthd {
 	struct proc *proc;
 	struct curl_loop *curl;
 	struct pool *pool;
+	struct stats *stats;
+	struct site_watchers watchers; /* the observer of env: probes are counted, too */
 	struct site_env env;
 	uint64_t spool_used;
 	struct sites_board board;

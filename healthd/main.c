@@ -26,6 +26,7 @@ static void healthd_stop(struct proc *p)
 	listen_destroy(&h->listen);
 	pool_destroy(&h->pool);
 	curl_loop_destroy(&h->curl);
+	stats_close(&h->stats);
 	sites_board_close(&h->board);
 	free(h);
 	p->state = NULL;
@@ -46,18 +47,22 @@ static int healthd_start(struct proc *p)
 	if (err)
 		return err;
 	err = sites_board_open(c->global.run_dir, true, &h->board);
+	if (!err)
+		err = stats_open(c->global.run_dir, true, &h->stats);
 	if (err) {
-		log_error("event=start why=\"cannot open the sites board in %s\"", c->global.run_dir);
+		log_error("event=start why=\"cannot open the boards in %s\"", c->global.run_dir);
 		return err;
 	}
 	h->pool = pool_create(p->base, HEALTHD_POOL_THREADS);
 	h->curl = curl_loop_create(p->base);
+	site_watchers_init(&h->watchers, h->stats);
 	h->env = (struct site_env){
 		.base = p->base,
 		.curl = h->curl,
 		.pool = h->pool,
 		.spool_dir = c->global.state_dir,
 		.spool_used = &h->spool_used,
+		.observer = &h->watchers.observer,
 	};
 	schedule_start(h);
 	return GFS_OK;

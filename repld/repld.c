@@ -64,6 +64,7 @@ static void refuse(struct repld *r, const char *path, const char *why)
 		 "the journal %s cannot be used (%s); writes are refused until it is repaired or moved away",
 		 path, why);
 	log_error("event=journal-refused path=%s why=\"%s\"", path, why);
+	stats_set(r->stats, STAT_REPL_USABLE, 0);
 	/* Nothing is known any more: every key counts as dirty. */
 	keys_board_rebuild_begin(&r->keys_board);
 }
@@ -218,6 +219,7 @@ static void open_journal(struct repld *r)
 		refuse(r, path, why);
 	} else {
 		journal_start(r->journal, on_checked, r);
+		stats_set(r->stats, STAT_REPL_USABLE, 1);
 	}
 	r->first_start = !err && reserved == 0;
 	if (r->first_start)
@@ -231,6 +233,7 @@ static void open_site_env(struct repld *r)
 {
 	r->pool = pool_create(r->base, POOL_THREADS);
 	r->curl = curl_loop_create(r->base);
+	site_watchers_init(&r->watchers, r->stats);
 	r->site_env = (struct site_env){
 		.base = r->base,
 		.curl = r->curl,
@@ -239,6 +242,7 @@ static void open_site_env(struct repld *r)
 		.spool_dir = r->conf->global.state_dir,
 		.spool_max_bytes = r->conf->limits.spool_bytes,
 		.spool_used = &r->spool_used,
+		.observer = &r->watchers.observer,
 	};
 }
 

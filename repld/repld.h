@@ -11,6 +11,7 @@
 #include "common/board/sites_board.h"
 #include "common/conf/conf.h"
 #include "common/site.h"
+#include "common/site_watchers.h"
 #include "common/sites.h"
 #include "common/stats.h"
 
@@ -42,6 +43,7 @@ struct repld {
 	const struct conf *conf;
 	struct event_base *base;
 	repld_open_site *open_site;
+	struct site_watchers watchers; /* the observer of site_env */
 	struct site_env site_env;
 	struct pool *pool;
 	struct curl_loop *curl;

@@ -154,6 +154,7 @@ static int worker_start(struct proc *p)
 		return err;
 	w->pool = pool_create(p->base, WORKER_POOL_THREADS);
 	w->curl = curl_loop_create(p->base);
+	site_watchers_init(&w->watchers, w->stats);
 	w->site_env = (struct site_env){
 		.base = p->base,
 		.curl = w->curl,
@@ -161,6 +162,7 @@ static int worker_start(struct proc *p)
 		.spool_dir = p->conf->global.state_dir,
 		.spool_max_bytes = p->conf->limits.spool_bytes,
 		.spool_used = &w->spool_used,
+		.observer = &w->watchers.observer,
 	};
 	worker_open_sites(w);
 	w->repld = repld_client_create(p->base, p->conf->global.run_dir);

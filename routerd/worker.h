@@ -9,6 +9,7 @@
 #include "common/board/sites_board.h"
 #include "common/proc.h"
 #include "common/site.h"
+#include "common/site_watchers.h"
 #include "common/stats.h"
 #include "common/stubs/repld_client.h"
 
@@ -26,6 +27,7 @@ struct worker {
 	struct event_base *base;
 	struct pool *pool;
 	struct curl_loop *curl;
+	struct site_watchers watchers; /* the observer of site_env */
 	struct site_env site_env;
 	struct worker_site *sites; /* in the order of the table */
 	size_t n_sites;
