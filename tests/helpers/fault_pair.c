@@ -453,10 +453,11 @@ static void answer_status(struct fault_pair *p)
 	int status = (int)p->arg;
 	const char *code = status == 503 ? "SlowDown" : status == 429 ? "TooManyRequests" : "InternalError";
 	char body[256];
-	int n = snprintf(body, sizeof(body), "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>%s</Code><Message>by the fault "
-	                 "proxy</Message></Error>", code);
+	int n = snprintf(body, sizeof(body), "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>%s</Code>"
+	                 "<Message>by the fault proxy</Message></Error>", code);
 
-	evbuffer_add_printf(p->client.out, "HTTP/1.1 %d %s\r\nContent-Type: application/xml\r\nContent-Length: %d\r\n", status, code, n);
+	evbuffer_add_printf(p->client.out, "HTTP/1.1 %d %s\r\nContent-Type: application/xml\r\nContent-Length: %d\r\n", status, code,
+	                    n);
 	if (p->retry_after_s)
 		evbuffer_add_printf(p->client.out, "Retry-After: %u\r\n", p->retry_after_s);
 	evbuffer_add(p->client.out, "\r\n", 2);
