@@ -81,10 +81,10 @@ static int load_conf(struct proc_impl *s)
 	int err = conf_load(path, s->env.conf_fd, &s->conf, &report), end = 0;
 
 	/* the supervisor has told the warnings already, once for all its children */
-	if (report.n_warnings && !s->env.supervisor)
-		fputs(strbuf_str(&report.warnings), stderr);
+	if (s->env.supervisor)
+		strbuf_reset(&report.warnings);
+	conf_report_print(&report, s->svc->name);
 	if (err) {
-		fputs(strbuf_str(&report.errors), stderr);
 		fprintf(stderr, "%s: %s: %s\n", s->svc->name, path, gfs_err_text(err));
 		end = EXIT_CONF + 1;
 	} else if (s->env.check_only) {

@@ -2,6 +2,7 @@
 /* GET /metrics: every process's counters, added up, in Prometheus text format. Called by rest_api.c and by the metrics door. */
 #include "config.h"
 
+#include "auth.h"
 #include "request.h"
 #include "worker.h"
 
@@ -21,6 +22,15 @@ static void metrics_send(struct request *req)
 		response_write(req, out.p, out.n);
 	response_end(req);
 	strbuf_free(&out);
+}
+
+void metrics_door(struct request *req)
+{
+	req->op_name = "metrics";
+	if (auth_ok(req))
+		metrics_handle(req);
+	else
+		response_error(req, GFS_ERR_UNAUTHORIZED, NULL);
 }
 
 void metrics_handle(struct request *req)

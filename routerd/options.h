@@ -10,7 +10,7 @@ struct options {
 	const char *conf_path; /* NULL: none given */
 	const char *log_level; /* NULL: the configuration's */
 	const char *bind_addr; /* NULL: the configuration's */
-	const char *api_key;   /* NULL: the environment's, else the configuration's */
+	char *api_key;         /* NULL: the environment's, else the configuration's; start_api_key() wipes it */
 	int64_t poll_interval_ms; /* 0: the configuration's */
 	bool foreground, check_only;
 };

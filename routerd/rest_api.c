@@ -5,12 +5,10 @@
  */
 #include "config.h"
 
-#include <openssl/crypto.h>
-#include <openssl/sha.h>
-
 #include "common/http/fields.h"
 #include "common/key.h"
 
+#include "auth.h"
 #include "ops.h"
 #include "rest.h"
 
@@ -188,21 +186,6 @@ static const struct rest_route *find_route(struct slice path, struct slice *rest
 	return NULL;
 }
 
-static bool is_authorised(const struct request *req)
-{
-	unsigned char given[SHA256_DIGEST_LENGTH], want[SHA256_DIGEST_LENGTH];
-	struct slice key = http_head_get(&req->head, "X-GlobalFS-API-Key");
-
-	if (!req->worker->api_key)
-		return true;
-	if (!key.p)
-		return false;
-	/* Equal lengths, so that the comparison's time tells nothing, not even the length. */
-	SHA256((const unsigned char *)key.p, key.n, given);
-	SHA256((const unsigned char *)req->worker->api_key, strlen(req->worker->api_key), want);
-	return CRYPTO_memcmp(given, want, sizeof(want)) == 0;
-}
-
 static void answer_method(struct request *req, unsigned allow)
 {
 	static const char *const names[] = {"GET", "HEAD", "PUT", "POST", "DELETE"};
@@ -229,7 +212,7 @@ void rest_api_handle(struct request *req)
 	const struct rest_route *route = find_route(req->head.path, &rest);
 	struct strbuf decoded;
 
-	if (!(route && route->open) && !is_authorised(req)) {
+	if (!(route && route->open) && !auth_ok(req)) {
 		response_error(req, GFS_ERR_UNAUTHORIZED, NULL);
 		return;
 	}

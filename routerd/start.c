@@ -95,9 +95,9 @@ int start_conf(struct supervisor *s)
 		return code;
 	s->conf_path = s->options->conf_path ? s->options->conf_path : "built-in defaults";
 	err = conf_load(s->conf_path, s->conf_fd, &s->conf, &report);
-	fputs(strbuf_str(&report.warnings), stderr);
+	conf_report_print(&report, "routerd");
+	s->conf_warnings = strbuf_steal(&report.warnings);
 	if (err) {
-		fputs(strbuf_str(&report.errors), stderr);
 		code = fail(1, "%s: %s", s->conf_path, gfs_err_text(err));
 	} else if (s->options->check_only) {
 		printf("Configuration is valid.\n");
@@ -114,6 +114,16 @@ const char *start_log_dest(const struct supervisor *s)
 	return !*s->conf->global.log_file && !s->options->foreground ? "syslog" : NULL;
 }
 
+/* Whoever started us has read them on the terminal; they are for those who read the log. */
+static void log_warnings(const struct supervisor *s)
+{
+	char *line, *rest = s->conf_warnings, why[LOG_QUOTE_MAX];
+
+	while (rest && (line = strsep(&rest, "\n")))
+		if (*line)
+			log_warn("event=config why=%s", log_quote(why, sizeof(why), slice_str(line)));
+}
+
 int start_log(struct supervisor *s)
 {
 	const char *level = s->options->log_level ? s->options->log_level : s->conf->global.log_level;
@@ -124,6 +134,8 @@ int start_log(struct supervisor *s)
 		log_set_level(parsed);
 	if (log_open("routerd", dest))
 		return fail(1, "cannot open the log %s: %s", dest, strerror(errno));
+	if (*dest)
+		log_warnings(s);
 	return -1;
 }
 

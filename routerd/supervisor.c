@@ -127,15 +127,17 @@ static int start_bin_dir(struct supervisor *s)
 	return -1;
 }
 
-/* The key goes to the workers by the environment, where other users do not see it. */
+/* The key goes to the workers by the environment, where other users do not see it, and from the command line, where they do. */
 static int start_api_key(struct supervisor *s)
 {
-	const char *key = s->options->api_key;
+	char *key = s->options->api_key;
 
 	if (key && setenv("GLOBALFS_API_KEY", key, 1)) {
 		fprintf(stderr, "routerd: the API key cannot be handed on: %s\n", strerror(errno));
 		return 1;
 	}
+	if (key)
+		memset(key, 'x', strlen(key));
 	return -1;
 }
 
@@ -217,6 +219,7 @@ static void supervisor_free(struct supervisor *s)
 	if (s->status_fd >= 0)
 		close(s->status_fd);
 	conf_destroy(&s->conf);
+	free(s->conf_warnings);
 	free(s->bin_dir);
 }
 

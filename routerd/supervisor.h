@@ -21,6 +21,7 @@ struct supervisor {
 	const struct options *options;
 	struct conf *conf;
 	const char *conf_path;     /* for messages and children */
+	char *conf_warnings;       /* a line each; NULL: none */
 	int conf_fd;               /* sealed memfd of the file's bytes */
 	char *bin_dir;
 	struct listeners listeners;

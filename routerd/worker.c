@@ -130,7 +130,7 @@ static int worker_open_doors(struct worker_proc *wp)
 	wp->w.conns = conn_list_create(&wp->w);
 	wp->api = listener_create(&wp->w, api, rest_api_handle);
 	if (metrics >= 0)
-		wp->metrics = listener_create(&wp->w, metrics, metrics_handle);
+		wp->metrics = listener_create(&wp->w, metrics, metrics_door);
 	return GFS_OK;
 }
 

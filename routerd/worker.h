@@ -47,6 +47,7 @@ struct site *worker_site_by_id(const struct worker *w, uint32_t id);
 /* Front door of a listener: called by conn.c with each complete head. */
 struct request;
 void rest_api_handle(struct request *req);
-void metrics_handle(struct request *req); /* the listener of metrics_port */
+void metrics_handle(struct request *req); /* once it is authorised */
+void metrics_door(struct request *req);   /* the listener of metrics_port */
 
 #endif

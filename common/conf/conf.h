@@ -135,6 +135,8 @@ struct conf_report {
 	unsigned n_errors, n_warnings;
 };
 void conf_report_free(struct conf_report *r);
+/* To standard error, a line each: "WHO: warning: FILE:LINE: ..." and "WHO: FILE:LINE: ...". */
+void conf_report_print(const struct conf_report *r, const char *who);
 
 /* Loads and checks. path NULL = defaults only; fd >= 0: read from it instead (path is then the name for messages).
  * Returns 0 with *conf_out, or GFS_ERR_CONFIG (report says why), GFS_ERR_IO (likewise). */

@@ -55,6 +55,24 @@ void report_warning(struct conf_report *r, const char *name, unsigned line, cons
 	report_add(&r->warnings, &r->n_warnings, name, line, field, text);
 }
 
+static void print_lines(const struct strbuf *lines, const char *who, const char *what)
+{
+	const char *p = strbuf_str(lines);
+
+	while (*p) {
+		const char *end = strchrnul(p, '\n');
+
+		fprintf(stderr, "%s: %s%.*s\n", who, what, (int)(end - p), p);
+		p = *end ? end + 1 : end;
+	}
+}
+
+void conf_report_print(const struct conf_report *r, const char *who)
+{
+	print_lines(&r->warnings, who, "warning: ");
+	print_lines(&r->errors, who, "");
+}
+
 void conf_report_free(struct conf_report *r)
 {
 	strbuf_free(&r->errors);

@@ -87,6 +87,7 @@ class Suite:
         self.conf_path = os.path.join(self.top, "globalfs.yaml")
         self.proc = None
         self.wrap = []  # a program to run the suite under, such as valgrind
+        self.args = []  # more arguments for routerd
         self.env = dict(os.environ)
         self.conf = {
             "global": {"cluster_name": "test", "node_name": "node1", "log_level": "DEBUG",
@@ -109,7 +110,7 @@ class Suite:
         self.write_conf()
         self.log = open(self.log_path, "ab")
         self.started = time.monotonic()
-        self.proc = subprocess.Popen([*self.wrap, ROUTERD, "-f", "-c", self.conf_path], stdout=self.log, stderr=self.log,
+        self.proc = subprocess.Popen([*self.wrap, ROUTERD, "-f", "-c", self.conf_path, *self.args], stdout=self.log, stderr=self.log,
                                      env=self.env, start_new_session=True)
         if wait:
             self.wait_ready()
