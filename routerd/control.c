@@ -185,6 +185,18 @@ static int apply_remove(struct control *c, struct slice name, uint32_t *id_out, 
 	return err;
 }
 
+static int apply_drain(struct control *c, const struct msg_site_drain *m, uint32_t *id_out, char *why, size_t cap)
+{
+	uint64_t before = registry_table(c->sup->registry)->epoch;
+	int err = registry_drain(c->sup->registry, m->name, m->drained, id_out, why, cap);
+	char q[LOG_QUOTE_MAX];
+
+	if (!err && registry_table(c->sup->registry)->epoch != before)
+		log_info("event=%s site=%s id=%" PRIu32, m->drained ? "site_drained" : "site_undrained", log_quote(q, sizeof(q), m->name),
+		         *id_out);
+	return err;
+}
+
 static void handle_change(struct control *c, struct channel *ch, const struct msg *m)
 {
 	char why[512] = "";
@@ -195,6 +207,8 @@ static void handle_change(struct control *c, struct channel *ch, const struct ms
 		snprintf(why, sizeof(why), "too many changes of sites at once");
 	else if (m->type == MSG_SITE_ADD)
 		err = apply_add(c, m->site_add.site, &id, why, sizeof(why));
+	else if (m->type == MSG_SITE_DRAIN)
+		err = apply_drain(c, &m->site_drain, &id, why, sizeof(why));
 	else
 		err = apply_remove(c, m->site_remove.name, &id, why, sizeof(why));
 	if (err)
@@ -330,6 +344,7 @@ static void on_message(void *arg, struct channel *ch, const struct msg *m, int f
 		break;
 	case MSG_SITE_ADD:
 	case MSG_SITE_REMOVE:
+	case MSG_SITE_DRAIN:
 		handle_change(c, ch, m);
 		break;
 	case MSG_SITE_CLAIMED:

@@ -582,6 +582,12 @@ int registry_add(struct registry *r, const struct site_conf *site, uint32_t *id_
 	return err;
 }
 
+static int no_such_site(struct slice name, char *why, size_t cap)
+{
+	snprintf(why, cap, "no site %.*s", (int)(name.n < 64 ? name.n : 64), name.p);
+	return GFS_ERR_NO_SUCH_SITE;
+}
+
 int registry_remove(struct registry *r, struct slice name, uint32_t *id_out, char *why, size_t cap)
 {
 	struct site_conf *site;
@@ -589,10 +595,8 @@ int registry_remove(struct registry *r, struct slice name, uint32_t *id_out, cha
 	uint32_t id;
 	int err;
 
-	if (!content_site(&r->c, name)) {
-		snprintf(why, cap, "no site %.*s", (int)(name.n < 64 ? name.n : 64), name.p);
-		return GFS_ERR_NO_SUCH_SITE;
-	}
+	if (!content_site(&r->c, name))
+		return no_such_site(name, why, cap);
 	content_copy(&next, &r->c);
 	site = content_site(&next, name);
 	id = site->id;
@@ -603,6 +607,20 @@ int registry_remove(struct registry *r, struct slice name, uint32_t *id_out, cha
 	if (!err)
 		*id_out = id;
 	return err;
+}
+
+int registry_drain(struct registry *r, struct slice name, bool drained, uint32_t *id_out, char *why, size_t cap)
+{
+	struct content next;
+	struct site_conf *site;
+
+	if (!content_site(&r->c, name))
+		return no_such_site(name, why, cap);
+	content_copy(&next, &r->c);
+	site = content_site(&next, name);
+	site->drained = drained;
+	*id_out = site->id;
+	return registry_commit(r, &next, why, cap);
 }
 
 int registry_claim(struct registry *r, uint32_t id, char *why, size_t cap)

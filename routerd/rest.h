@@ -16,6 +16,7 @@ void rest_readyz(struct request *req);
 void rest_sites_list(struct request *req);
 void rest_sites_add(struct request *req);
 void rest_sites_remove(struct request *req, struct slice name);
+void rest_sites_drain(struct request *req, struct slice name, bool drained);
 /* rest_replicate.c */
 void rest_replicate(struct request *req);
 

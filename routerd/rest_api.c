@@ -123,9 +123,27 @@ static void handle_sites(struct request *req, struct slice rest)
 		rest_sites_list(req);
 }
 
-static void handle_site(struct request *req, struct slice name)
+static void answer_method(struct request *req, unsigned allow);
+
+/* True when rest is a name and this word behind its slash; cuts it to the name. */
+static bool take_verb(struct slice *rest, struct slice verb)
 {
-	rest_sites_remove(req, name);
+	if (rest->n < verb.n || memcmp(rest->p + rest->n - verb.n, verb.p, verb.n) != 0)
+		return false;
+	rest->n -= verb.n;
+	return true;
+}
+
+static void handle_site(struct request *req, struct slice rest)
+{
+	bool drain = take_verb(&rest, SLICE_LIT("/drain")), undrain = !drain && take_verb(&rest, SLICE_LIT("/undrain"));
+
+	if ((drain || undrain) != (req->head.method == HTTP_M_POST))
+		answer_method(req, drain || undrain ? ALLOW_POST : ALLOW_DELETE);
+	else if (drain || undrain)
+		rest_sites_drain(req, rest, drain);
+	else
+		rest_sites_remove(req, rest);
 }
 
 static void handle_replicate(struct request *req, struct slice rest)
@@ -164,7 +182,7 @@ static void handle_metrics(struct request *req, struct slice rest)
 static const struct rest_route routes[] = {
 	{"/api/v1/objects/", ALLOW_GET | ALLOW_HEAD | ALLOW_PUT | ALLOW_DELETE, false, handle_object},
 	{"/api/v1/objects", ALLOW_GET, false, handle_list},
-	{"/api/v1/sites/", ALLOW_DELETE, false, handle_site},
+	{"/api/v1/sites/", ALLOW_DELETE | ALLOW_POST, false, handle_site},
 	{"/api/v1/sites", ALLOW_GET | ALLOW_POST, false, handle_sites},
 	{"/api/v1/replicate", ALLOW_POST, false, handle_replicate},
 	{"/api/v1/info", ALLOW_GET, false, handle_info},

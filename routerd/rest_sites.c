@@ -15,6 +15,7 @@
 #include "common/http/fields.h"
 #include "common/xalloc.h"
 
+#include "candidates.h"
 #include "ops.h"
 #include "rest.h"
 
@@ -282,7 +283,27 @@ void rest_sites_add(struct request *req)
 	rest_json_read(req, on_json);
 }
 
-/* ---- remove ---- */
+/* ---- remove, drain ---- */
+
+/* Begins a change of a site that is there; NULL: answered. */
+static struct change *change_of(struct request *req, struct slice name, char text[SITE_NAME_MAX])
+{
+	struct change *c;
+
+	if (name.n == 0 || name.n >= SITE_NAME_MAX || memchr(name.p, '\0', name.n)) {
+		response_error(req, name.n ? GFS_ERR_NO_SUCH_SITE : GFS_ERR_INVALID, name.n ? NULL : "the site's name is missing");
+		return NULL;
+	}
+	if (!req->worker->proc->supervisor) {
+		op_error(req, GFS_ERR_UNAVAILABLE, "the supervisor is not there: sites cannot be changed", 0);
+		return NULL;
+	}
+	snprintf(text, SITE_NAME_MAX, "%.*s", (int)name.n, name.p);
+	c = xcalloc(1, sizeof(*c));
+	site_conf_init(&c->conf);
+	change_begin(c, req);
+	return c;
+}
 
 static void on_removed(void *arg, int err, uint32_t id, uint64_t epoch, const char *text)
 {
@@ -303,20 +324,47 @@ static void on_removed(void *arg, int err, uint32_t id, uint64_t epoch, const ch
 void rest_sites_remove(struct request *req, struct slice name)
 {
 	struct change *c;
-	char text[64];
+	char text[SITE_NAME_MAX];
 
 	req->op_name = "site-remove";
-	if (name.n == 0 || name.n >= sizeof(text) || memchr(name.p, '\0', name.n)) {
-		response_error(req, name.n ? GFS_ERR_NO_SUCH_SITE : GFS_ERR_INVALID, name.n ? NULL : "the site's name is missing");
-		return;
+	c = change_of(req, name, text);
+	if (c)
+		c->call = supervisor_site_remove(req->worker->proc->supervisor, text, on_removed, c);
+}
+
+/* This worker has taken the new table before the supervisor answered. */
+static void on_drained(void *arg, int err, uint32_t id, uint64_t epoch, const char *text)
+{
+	struct change *c = arg;
+	struct request *req;
+	const struct worker *w;
+	struct strbuf out = STRBUF_INIT;
+
+	(void)epoch;
+	c->call = 0;
+	req = change_end(c);
+	w = req->worker;
+	for (size_t i = 0; !err && i < w->n_sites; i++) {
+		if (w->sites[i].conf->id == id)
+			add_row(w, w->sites[i].conf, sites_board_stale(&w->sites_board, clock_real_ms()), &out);
 	}
-	if (!req->worker->proc->supervisor) {
-		op_error(req, GFS_ERR_UNAVAILABLE, "the supervisor is not there: sites cannot be changed", 0);
-		return;
-	}
-	snprintf(text, sizeof(text), "%.*s", (int)name.n, name.p);
-	c = xcalloc(1, sizeof(*c));
-	site_conf_init(&c->conf);
-	change_begin(c, req);
-	c->call = supervisor_site_remove(req->worker->proc->supervisor, text, on_removed, c);
+	strbuf_addc(&out, '\n');
+	if (err)
+		op_error(req, err, text, 0);
+	else if (out.n == 1)
+		response_error(req, GFS_ERR_NO_SUCH_SITE, "the site was removed meanwhile");
+	else
+		response_json(req, 200, SLICE_LIT(""), strbuf_slice(&out));
+	strbuf_free(&out);
+}
+
+void rest_sites_drain(struct request *req, struct slice name, bool drained)
+{
+	struct change *c;
+	char text[SITE_NAME_MAX];
+
+	req->op_name = drained ? "site-drain" : "site-undrain";
+	c = change_of(req, name, text);
+	if (c)
+		c->call = supervisor_site_drain(req->worker->proc->supervisor, text, drained, on_drained, c);
 }

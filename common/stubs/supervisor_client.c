@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A child's side of its channel to the supervisor, see supervisor_client.h: the only code that builds SITES_TAKEN, READY,
- * SITE_ADD, SITE_REMOVE and SITE_CLAIMED. Made by proc.c; owns its link, and the changes and claims that are not answered yet.
+ * SITE_ADD, SITE_REMOVE, SITE_DRAIN and SITE_CLAIMED. Made by proc.c; owns its link, and the changes and claims that are not
+ * answered yet.
  */
 #include "config.h"
 
@@ -214,6 +215,15 @@ uint64_t supervisor_site_remove(struct supervisor_client *c, const char *name, s
 	struct msg m = {.type = MSG_SITE_REMOVE};
 
 	m.site_remove.name = slice_str(name);
+	return change_start(c, &m, cb, arg);
+}
+
+uint64_t supervisor_site_drain(struct supervisor_client *c, const char *name, bool drained, supervisor_change_cb *cb, void *arg)
+{
+	struct msg m = {.type = MSG_SITE_DRAIN};
+
+	m.site_drain.name = slice_str(name);
+	m.site_drain.drained = drained;
 	return change_start(c, &m, cb, arg);
 }
 

@@ -25,6 +25,7 @@ void supervisor_client_ready(struct supervisor_client *c); /* from now on READY 
 typedef void supervisor_change_cb(void *arg, int err, uint32_t id, uint64_t epoch, const char *text);
 uint64_t supervisor_site_add(struct supervisor_client *c, const struct site_conf *site, supervisor_change_cb *cb, void *arg);
 uint64_t supervisor_site_remove(struct supervisor_client *c, const char *name, supervisor_change_cb *cb, void *arg);
+uint64_t supervisor_site_drain(struct supervisor_client *c, const char *name, bool drained, supervisor_change_cb *cb, void *arg);
 void supervisor_change_cancel(struct supervisor_client *c, uint64_t id);
 void supervisor_site_claimed(struct supervisor_client *c, uint32_t site_id); /* sent again until answered */
 

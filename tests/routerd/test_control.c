@@ -172,6 +172,28 @@ Test(control, refused_changes_say_why)
 	cr_assert_eq(t.worker.tables, 1, "no new epoch");
 }
 
+Test(control, a_drain_reaches_everybody_before_its_answer)
+{
+	join(&t.worker, PEER_WORKER);
+	join(&t.healthd, PEER_HEALTHD);
+	supervisor_site_drain(t.worker.client, "a", true, on_change, NULL);
+	await();
+	cr_assert_eq(t.err, 0, "%s", t.text);
+	cr_assert_eq(t.id, 1);
+	cr_assert(site_table_by_name(t.worker.table, "a")->drained);
+	cr_assert(site_table_by_name(t.healthd.table, "a")->drained);
+	supervisor_site_drain(t.worker.client, "a", true, on_change, NULL);
+	await();
+	cr_assert_eq(t.err, 0);
+	cr_assert_eq(t.epoch, 2, "it was drained already");
+	supervisor_site_drain(t.worker.client, "none", true, on_change, NULL);
+	await();
+	cr_assert_eq(t.err, GFS_ERR_NO_SUCH_SITE);
+	supervisor_site_drain(t.worker.client, "a", false, on_change, NULL);
+	await();
+	cr_assert_not(site_table_by_name(t.healthd.table, "a")->drained);
+}
+
 Test(control, a_claim_reaches_everybody)
 {
 	join(&t.worker, PEER_WORKER);

@@ -225,6 +225,29 @@ Test(registry, a_file_site_that_was_removed_stays_removed)
 	cr_assert_eq(site("b")->id, 2);
 }
 
+Test(registry, drains_last_and_are_idempotent)
+{
+	uint32_t id = 0;
+
+	start_well(AB);
+	add_well("c", "file:///srv/c");
+	cr_assert_eq(registry_drain(reg, SLICE_LIT("none"), true, &id, why, sizeof(why)), GFS_ERR_NO_SUCH_SITE);
+	cr_assert_eq(epoch(), 2);
+	cr_assert_eq(registry_drain(reg, SLICE_LIT("b"), true, &id, why, sizeof(why)), 0, "%s", why);
+	cr_assert_eq(id, 2);
+	cr_assert_eq(epoch(), 3);
+	cr_assert_eq(registry_drain(reg, SLICE_LIT("b"), true, &id, why, sizeof(why)), 0);
+	cr_assert_eq(epoch(), 3, "it was drained already");
+	cr_assert_eq(registry_drain(reg, SLICE_LIT("c"), true, &id, why, sizeof(why)), 0);
+	start_well(AB);
+	cr_assert(site("b")->drained);
+	cr_assert(site("c")->drained, "one that was added at run time as well");
+	cr_assert_not(site("a")->drained);
+	cr_assert_eq(registry_drain(reg, SLICE_LIT("b"), false, &id, why, sizeof(why)), 0);
+	start_well(AB);
+	cr_assert_not(site("b")->drained);
+}
+
 Test(registry, damage_is_told_and_nothing_is_made_anew)
 {
 	static const char *const texts[] = {
