@@ -113,6 +113,17 @@ static void set_frozen(struct fault_core *c, bool on)
 	}
 }
 
+/* What was only slow goes on; what was dropped or hung stays so. */
+static void release(struct fault_core *c, unsigned rule)
+{
+	struct fault_pair *p, *next;
+
+	for (p = c->pairs; p; p = next) {
+		next = fault_pair_next(p);
+		fault_pair_release(p, rule);
+	}
+}
+
 /* Begins and ends what is due, and sets the clock for the next. */
 static void turn(struct fault_core *c)
 {
@@ -125,6 +136,7 @@ static void turn(struct fault_core *c)
 		if (r->until_ms <= now) {
 			fault_core_log(c, "end %u %s", r->id, r->name);
 			*at = r->next;
+			release(c, r->id);
 			free(r);
 			continue;
 		}

@@ -45,6 +45,7 @@ const struct fault_rule *fault_core_pick(struct fault_core *c, const char *metho
 void fault_pair_create(struct fault_core *c, int fd); /* takes fd */
 void fault_pair_destroy(struct fault_pair *p, bool reset);
 void fault_pair_thaw(struct fault_pair *p); /* frozen has changed */
+void fault_pair_release(struct fault_pair *p, unsigned rule); /* that fault is over: its slow answers go on at full speed */
 struct fault_pair *fault_pair_next(struct fault_pair *p);
 
 #endif

@@ -40,6 +40,7 @@ struct fault_pair {
 	/* the request */
 	char path[1200];
 	size_t path_n;
+	unsigned rule; /* its id */
 	enum fault_kind kind;
 	int64_t arg;
 	unsigned retry_after_s;
@@ -221,6 +222,15 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 void fault_pair_thaw(struct fault_pair *p)
 {
+	settle(p);
+}
+
+void fault_pair_release(struct fault_pair *p, unsigned rule)
+{
+	if (p->rule != rule || (p->kind != FAULT_SLOW && p->kind != FAULT_FIRST_BYTE))
+		return;
+	p->kind = FAULT_NONE;
+	p->hold_until_ms = 0;
 	settle(p);
 }
 
@@ -411,6 +421,7 @@ static int on_request_head(http_parser *parser)
 	const struct fault_rule *r = fault_core_pick(p->core, method_of(p), p->path);
 
 	p->decided = true;
+	p->rule = r ? r->id : 0;
 	if (!r)
 		return 0;
 	p->kind = r->kind;

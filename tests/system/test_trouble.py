@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ten minutes of trouble in half a minute: three sites that fail in every way, one after another and two at a time, under 32 readers
+and writers who must not notice. What is compressed are the suite's own times (probes, cooldown, timeouts, back-off: about 1 in 60).
+
+At every moment one site is healthy and has the current version of everything: a site is left alone until the suite itself says that
+nothing is left to bring to it. tests/helpers/trouble_client.c knows what each answer must be, byte by byte; the plan comes from
+GFS_TROUBLE_SEED. GFS_TROUBLE_ROUNDS=10 goes on for longer.
+"""
+import json
+import os
+import random
+import re
+import subprocess
+import time
+
+import pytest
+
+import gfs
+from faults import FaultProxy
+from gfs import file_site, md5, s3_site
+
+CLIENT = os.path.abspath(os.path.join(gfs.BUILD, "tests", "helpers", "trouble_client"))
+SEED = int(os.environ.get("GFS_TROUBLE_SEED", "1"))
+ROUNDS = int(os.environ.get("GFS_TROUBLE_ROUNDS", "1"))
+KEYS = 240
+pytestmark = pytest.mark.skipif(not os.environ.get("GFS_TROUBLE"), reason="GFS_TROUBLE is not set")
+# Every kind once a round. Not here: wrong-bytes and a Content-Length that is too small, which no reader can see (test_rows_faults.py).
+KINDS = [("refuse", {}), ("freeze", {}), ("hang", {}), ("hang", {"p": 0.3}), ("reset", {"p": 0.5}), ("reset:2000", {}), ("lost", {"p": 0.5}),
+         ("first-byte:400", {}), ("slow:20000", {}), ("cut:0", {"method": "GET"}), ("cut:3000", {"method": "GET"}),
+         ("stall:3000", {"method": "GET"}), ("cut-up:1000", {}), ("503", {"p": 0.5}), ("503", {"retry_after": 1}), ("429", {}),
+         ("500", {"p": 0.3}), ("wrong-length:7", {"method": "GET"}), ("wrong-etag", {})]
+
+
+class Client:
+    """trouble_client, told what is going on."""
+
+    def __init__(self, suite, readers, writers, think_ms):
+        self.proc = subprocess.Popen([CLIENT, *map(str, (suite.port, readers, writers, KEYS, think_ms, SEED))], stdin=subprocess.PIPE,
+                                     stdout=subprocess.PIPE, text=True)
+        assert self.proc.stdout.readline() == "ready\n"
+
+    def phase(self, name):
+        self.proc.stdin.write(f"phase {name}\n")
+        self.proc.stdin.flush()
+
+    def stop(self):
+        out, _ = self.proc.communicate("stop\n", 60)
+        assert self.proc.returncode == 0
+        return json.loads(out)
+
+    def end(self):
+        if self.proc.poll() is None:
+            self.proc.kill()
+            self.proc.communicate()
+
+
+class Directory:
+    """A directory site that can be unplugged."""
+
+    def __init__(self, path):
+        self.site = file_site(path, "dir")
+        self.path = path
+
+    def harm(self, kinds):
+        os.rename(self.path, self.path + ".away")
+        return "away"
+
+    def heal(self):
+        if os.path.exists(self.path + ".away"):
+            os.rename(self.path + ".away", self.path)
+
+    def objects(self):
+        out = {}
+        for where, _, files in os.walk(os.path.join(self.path, "t")):
+            for name in files:
+                with open(os.path.join(where, name), "rb") as f:
+                    out[f"t/{name}"] = md5(f.read())
+        return out
+
+
+class Bucket:
+    """An S3 site behind a proxy that breaks it."""
+
+    def __init__(self, store, tmp, name, bucket):
+        self.proxy, self.bucket = FaultProxy(store, tmp, seed=SEED), bucket
+        self.site = s3_site(self.proxy, bucket, name)
+        self.site["timeouts"] = {"connect": "500ms", "first_byte": "1s", "stall": "1s"}
+
+    def harm(self, kinds):
+        kind, options = kinds.pop() if kinds else KINDS[0]
+        self.proxy.fault(kind, **options)
+        return " ".join([kind, *(f"{k}={v}" for k, v in options.items())])
+
+    def heal(self):
+        self.proxy.clear()
+
+    def objects(self):
+        if hasattr(self.proxy.store, "buckets"):
+            return {k: o["etag"] for k, o in self.proxy.store.buckets[self.bucket].items() if k.startswith("t/")}
+        status, _, body = self.proxy.store.request("GET", self.bucket, query={"list-type": "2", "prefix": "t/"})
+        assert status == 200, body
+        return dict(re.findall(r"<Key>([^<]+)</Key>.*?<ETag>&quot;([^&]+)&quot;</ETag>", body.decode(), re.S))
+
+
+class Trouble:
+    def __init__(self, tmp, places, suite, think_ms):
+        self.rng = random.Random(SEED)
+        self.places, self.suite = places, suite
+        self.plan = []
+        self.began = time.monotonic()
+        self.client = Client(suite, 20, 12, think_ms)
+
+    def note(self, text):
+        self.plan.append(f"{time.strftime('%H:%M:%S', time.gmtime())}.{int(time.time() * 1000) % 1000:03d} {text}")
+
+    def heal(self):
+        """No faults, and every site has everything."""
+        for p in self.places:
+            p.heal()
+        self.note("healed")
+        gfs.wait_for("every site to be current", lambda: self.suite.daemon("repl")["queue_depth"] == 0, 30)
+        self.note("current")
+
+    def healthy_and_hung(self, victim, seconds):
+        self.client.phase("healthy")
+        time.sleep(seconds)
+        self.client.phase("hung")
+        victim.proxy.fault("hang")
+        self.note(f"hang {victim.site['name']}")
+        time.sleep(seconds)
+        self.client.phase("between")
+        self.heal()
+
+    def rounds(self, never=None):
+        """Slots of trouble at one or two of the three, until there was every kind."""
+        self.client.phase("trouble")
+        for _ in range(ROUNDS):
+            kinds = self.rng.sample(KINDS, len(KINDS))
+            while kinds:
+                at_once = self.rng.sample([p for p in self.places if p is not never], self.rng.choice([1, 2, 2, 2]))
+                for _ in range(2):
+                    self.note("; ".join(f"{p.site['name']}: {p.harm(kinds)}" for p in at_once))
+                    time.sleep(self.rng.uniform(0.2, 0.5))
+                    for p in at_once:
+                        p.heal()
+                self.heal()
+
+    def finish(self):
+        self.client.phase("after")
+        time.sleep(0.5)
+        told = self.client.stop()
+        self.suite.wait_clean()
+        self.report(told)
+        assert told["wrong"] == 0
+        for name in ("healthy", "hung", "trouble"):
+            assert told["phases"][name]["reads"]["n"] > 500 and told["phases"][name]["writes"]["n"] > 100
+        copies = [p.objects() for p in self.places]
+        assert copies[0] and copies[0] == copies[1] == copies[2]
+        return told
+
+    def report(self, told):
+        print(f"GFS_TROUBLE_SEED={SEED}; {time.monotonic() - self.began:.1f} s; wrong: {told['wrong']}")
+        for name, row in told["phases"].items():
+            print(f"{name:8}", *(f"{what}: {row[what]['n']} p50 {row[what]['p50_us'] / 1000:.1f} p99 {row[what]['p99_us'] / 1000:.1f} max "
+                                 f"{row[what]['max_us'] / 1000:.1f} ms" for what in ("reads", "writes")), "slowest:", row["slowest"])
+        if told["wrong"]:
+            print(*told["notes"], "--- the plan", *self.plan, sep="\n")
+
+    def end(self):
+        self.client.end()
+        for p in self.places:
+            p.heal()
+
+
+@pytest.fixture
+def trouble(tmp, suites, request):
+    made = []
+
+    def make(roles, order, think_ms=None, **routing):
+        """Two buckets, in two real stores if they are to be had, and a directory."""
+        real = not os.environ.get("GFS_SKIP_RGW")
+        stores = request.getfixturevalue("stores") if real else [request.getfixturevalue("fake")() for _ in range(2)]
+        bucket = request.getfixturevalue("bucket") if real else "data"
+        for s in stores:
+            if real:
+                s.make_bucket(bucket)
+        places = [Bucket(stores[0], tmp, "one", bucket), Bucket(stores[1], tmp, "two", bucket), Directory(f"{tmp}/dir")]
+        for p, role in zip(places, roles):
+            p.site["role"] = role
+        suite = suites(
+            tmp, [p.site for p in places], routing={"order": order, "hedge": True, "read_deadline": "10s", **routing},
+            resilience={"health_poll_interval": "500ms", "probe_timeout": "400ms",
+                        "circuit_breaker": {"enabled": True, "threshold": 3, "cooldown": "500ms"},
+                        "retry": {"enabled": True, "max_attempts": 2, "initial_delay": "20ms", "max_delay": "200ms"}},
+            replication={"in_doubt": "1s", "retry_initial": "50ms", "retry_max": "500ms", "retry_attempts": 1000})
+        suite.conf["global"]["log_level"] = os.environ.get("GFS_TROUBLE_LOG", "INFO")
+        suite.start()
+        made.append(Trouble(tmp, places, suite, think_ms or (15 if real else 60)))
+        return made[-1]
+
+    yield make
+    for t in made:
+        t.end()
+        for p in t.places:
+            if isinstance(p, Bucket):
+                p.proxy.stop()
+
+
+def check_p99(told):
+    healthy, hung = (told["phases"][p]["reads"]["p99_us"] for p in ("healthy", "hung"))
+    assert hung < 3 * healthy, f"p99 of reads: {healthy / 1000:.1f} ms healthy, {hung / 1000:.1f} ms with one site hung"
+
+
+def test_three_primaries_of_which_one_is_healthy(trouble):
+    t = trouble(["primary", "primary", "primary"], "role", write_min=1)
+    t.healthy_and_hung(t.places[0], 3.5)
+    t.rounds()
+    check_p99(t.finish())
+
+
+def test_faulty_backups_by_latency(trouble):
+    t = trouble(["primary", "backup", "backup"], "latency")
+    t.healthy_and_hung(t.places[1], 3.5)
+    t.rounds(never=t.places[0])
+    check_p99(t.finish())
