@@ -6,12 +6,8 @@
  */
 #include "config.h"
 
-#include "stats.h"
-
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,40 +17,25 @@
 #include "log.h"
 #include "map.h"
 #include "proc.h"
+#include "stats_impl.h"
 #include "xalloc.h"
 
 #define STATS_PAGES 128
-#define BUCKETS 11
 
-enum kind { COUNTER, GAUGE, HISTOGRAM };
-
-static const struct stat_row {
-	enum kind kind;
-	const char *family, *labels, *help;
-} rows[STAT_COUNT] = {
+const struct stat_row stats_rows[STAT_COUNT] = {
 #define STAT(id, kind, family, labels, help) {kind, family, labels, help},
 #include "stats.def"
-#undef STAT
-};
-
-/* Prometheus' default buckets, and their names as its own clients print them. */
-static const int64_t bucket_us[BUCKETS] = {5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000};
-static const char *const bucket_names[BUCKETS] = {"0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10"};
-
-/* One per row; counters and gauges use count only. buckets are not cumulative here, the last is +Inf. */
-struct value {
-	_Atomic uint64_t count, sum_us, buckets[BUCKETS + 1];
 };
 
 struct page {
 	_Atomic uint64_t claim; /* 0: free */
 	_Atomic uint64_t pid, start;
-	struct value v[STAT_COUNT];
+	struct stat_value v[STAT_COUNT];
 };
 
 struct base {
 	_Atomic uint64_t folded_claim;
-	struct value v[STAT_COUNT];
+	struct stat_value v[STAT_COUNT];
 };
 
 struct layout {
@@ -68,6 +49,7 @@ struct stats {
 	struct board b;
 	struct layout *l;
 	struct page *page;
+	struct stats_sites *sites;
 	char *lock_path;
 };
 
@@ -77,7 +59,6 @@ static uint32_t stats_version(void)
 	static const char text[] =
 #define STAT(id, kind, family, labels, help) #id " " #kind ";"
 #include "stats.def"
-#undef STAT
 		;
 
 	return (uint32_t)hash64(text, sizeof(text) - 1);
@@ -107,19 +88,19 @@ static int stats_lock(const struct stats *s)
 	return fd;
 }
 
-static void value_copy(struct value *to, const struct value *from, bool add)
+static void value_copy(struct stat_value *to, const struct stat_value *from, bool add)
 {
 	size_t i;
 
 	atomic_store(&to->count, (add ? atomic_load(&to->count) : 0) + atomic_load(&from->count));
 	atomic_store(&to->sum_us, (add ? atomic_load(&to->sum_us) : 0) + atomic_load(&from->sum_us));
-	for (i = 0; i <= BUCKETS; i++)
+	for (i = 0; i <= STATS_BUCKETS; i++)
 		atomic_store(&to->buckets[i], (add ? atomic_load(&to->buckets[i]) : 0) + atomic_load(&from->buckets[i]));
 }
 
 static void page_clear(struct page *page)
 {
-	static const struct value zero;
+	static const struct stat_value zero;
 	size_t i;
 
 	for (i = 0; i < STAT_COUNT; i++)
@@ -136,7 +117,7 @@ static void page_fold(struct layout *l, struct page *page)
 
 	for (i = 0; i < STAT_COUNT; i++) {
 		value_copy(&to->v[i], &from->v[i], false);
-		if (rows[i].kind != GAUGE)
+		if (stats_rows[i].kind != GAUGE)
 			value_copy(&to->v[i], &page->v[i], true);
 	}
 	atomic_store(&to->folded_claim, claim);
@@ -191,6 +172,8 @@ int stats_open(const char *run_dir, bool create, struct stats **out)
 		s->lock_path = xasprintf("%s/boards/stats.lock", run_dir);
 		err = stats_claim(s);
 	}
+	if (!err)
+		s->sites = stats_sites_create(run_dir, (size_t)(s->page - s->l->pages));
 	if (err)
 		stats_close(&s);
 	else
@@ -215,6 +198,7 @@ void stats_close(struct stats **s_io)
 			close(lock);
 		}
 	}
+	stats_sites_destroy(&s->sites);
 	board_close(&s->b);
 	free(s->lock_path);
 	free(s);
@@ -234,22 +218,21 @@ void stats_set(struct stats *s, enum stat_id id, uint64_t value)
 
 void stats_time(struct stats *s, enum stat_id id, int64_t us)
 {
-	struct value *v = &s->page->v[id];
-	size_t i;
+	struct stat_value *v = &s->page->v[id];
 
-	if (us < 0)
-		us = 0;
-	for (i = 0; i < BUCKETS && us > bucket_us[i]; i++)
-		;
-	atomic_fetch_add_explicit(&v->buckets[i], 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&v->sum_us, (uint64_t)us, memory_order_relaxed);
+	atomic_fetch_add_explicit(&v->buckets[stat_bucket(stats_rows[id].kind, us)], 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&v->sum_us, (uint64_t)(us > 0 ? us : 0), memory_order_relaxed);
 	atomic_fetch_add_explicit(&v->count, 1, memory_order_relaxed);
 }
 
 /* ---- reading ---- */
 
-/* The sums of all pages; gauges count only while their process lives. */
-static void stats_sum(const struct stats *s, struct value sum[STAT_COUNT])
+struct stats_sites *stats_sites_of(const struct stats *s)
+{
+	return s->sites;
+}
+
+void stats_sum(const struct stats *s, struct stat_value *sum)
 {
 	struct layout *l = s->l;
 	uint64_t seq, claim, folded;
@@ -267,7 +250,7 @@ static void stats_sum(const struct stats *s, struct value sum[STAT_COUNT])
 				continue;
 			alive = page_alive(&l->pages[p]);
 			for (i = 0; i < STAT_COUNT; i++)
-				if (alive || rows[i].kind != GAUGE)
+				if (alive || stats_rows[i].kind != GAUGE)
 					value_copy(&sum[i], &l->pages[p].v[i], true);
 		}
 	} while (atomic_load(&l->base_seq) != seq);
@@ -275,79 +258,11 @@ static void stats_sum(const struct stats *s, struct value sum[STAT_COUNT])
 
 uint64_t stats_total(const struct stats *s, enum stat_id id)
 {
-	struct value *sum = xcalloc(STAT_COUNT, sizeof(*sum));
+	struct stat_value *sum = xcalloc(STAT_COUNT, sizeof(*sum));
 	uint64_t total;
 
 	stats_sum(s, sum);
 	total = atomic_load(&sum[id].count);
 	free(sum);
 	return total;
-}
-
-static void print_line(struct strbuf *out, const struct stat_row *row, const char *suffix, const char *le)
-{
-	const char *comma = *row->labels && *le ? "," : "";
-
-	strbuf_addf(out, "%s%s", row->family, suffix);
-	if (*le)
-		strbuf_addf(out, "{%s%sle=\"%s\"} ", row->labels, comma, le);
-	else if (*row->labels)
-		strbuf_addf(out, "{%s} ", row->labels);
-	else
-		strbuf_addc(out, ' ');
-}
-
-static void print_histogram(struct strbuf *out, const struct stat_row *row, const struct value *v)
-{
-	uint64_t below = 0, sum_us = atomic_load(&v->sum_us);
-	size_t i;
-
-	for (i = 0; i <= BUCKETS; i++) {
-		below += atomic_load(&v->buckets[i]);
-		print_line(out, row, "_bucket", i < BUCKETS ? bucket_names[i] : "+Inf");
-		strbuf_addf(out, "%" PRIu64 "\n", below);
-	}
-	print_line(out, row, "_sum", "");
-	strbuf_addf(out, "%" PRIu64 ".%06" PRIu64 "\n", sum_us / 1000000, sum_us % 1000000);
-	/* The sum of the buckets, not the counter beside them: a scrape in mid-count must still add up. */
-	print_line(out, row, "_count", "");
-	strbuf_addf(out, "%" PRIu64 "\n", below);
-}
-
-static void print_row(struct strbuf *out, const struct stat_row *row, const struct value *v)
-{
-	if (row->kind == HISTOGRAM) {
-		print_histogram(out, row, v);
-		return;
-	}
-	print_line(out, row, "", "");
-	strbuf_addf(out, "%" PRIu64 "\n", atomic_load(&v->count));
-}
-
-static bool family_begins(size_t i)
-{
-	size_t j;
-
-	for (j = 0; j < i; j++)
-		if (strcmp(rows[j].family, rows[i].family) == 0)
-			return false;
-	return true;
-}
-
-void stats_print(const struct stats *s, struct strbuf *out)
-{
-	static const char *const types[] = {"counter", "gauge", "histogram"};
-	struct value *sum = xcalloc(STAT_COUNT, sizeof(*sum));
-	size_t i, j;
-
-	stats_sum(s, sum);
-	for (i = 0; i < STAT_COUNT; i++) {
-		if (!family_begins(i))
-			continue;
-		strbuf_addf(out, "# HELP %s %s\n# TYPE %s %s\n", rows[i].family, rows[i].help, rows[i].family, types[rows[i].kind]);
-		for (j = i; j < STAT_COUNT; j++)
-			if (strcmp(rows[j].family, rows[i].family) == 0)
-				print_row(out, &rows[j], &sum[j]);
-	}
-	free(sum);
 }

@@ -257,18 +257,30 @@ static void save_slot(struct save_job *job, int slot, enum version_state state, 
 	e->stored[slot].gen = v->gen;
 }
 
-/* Keeps the counts of the site in step with the row. */
+/* Keeps the counts of the site in step with the row, in one step: a site that lacks something is never shown as one that does
+ * not. */
 static void row_account(struct repld *r, struct site_row *row)
 {
+	int rows = 0, parked = 0;
+	int64_t bytes = 0;
+
 	if (row->site == ROW_KEEPER)
 		return;
-	if (row->counted)
-		queue_account(r, row->site, -1, row->counted_parked ? -1 : 0, -(int64_t)row->counted_bytes);
+	if (row->counted) {
+		rows--;
+		parked -= row->counted_parked;
+		bytes -= (int64_t)row->counted_bytes;
+	}
 	row->counted = !row->gone && row->unconfirmed; /* one that is only watched lacks nothing */
 	row->counted_parked = row->parked;
 	row->counted_bytes = row->bytes;
-	if (row->counted)
-		queue_account(r, row->site, 1, row->parked ? 1 : 0, (int64_t)row->bytes);
+	if (row->counted) {
+		rows++;
+		parked += row->parked;
+		bytes += (int64_t)row->bytes;
+	}
+	if (rows || parked || bytes)
+		queue_account(r, row->site, rows, parked, bytes);
 }
 
 static void save_rows(struct save_job *job)

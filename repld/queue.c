@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "common/xalloc.h"
 #include "journal.h"
+#include "lag.h"
 #include "tasks.h"
 
 #define LANE_CANDIDATES 256        /* keys kept in memory per lane */
@@ -165,6 +166,7 @@ void queue_account(struct repld *r, uint32_t site, int rows, int parked, int64_t
 	r->queue->rows += (uint64_t)(int64_t)rows;
 	r->queue->parked += (uint64_t)(int64_t)parked;
 	gauges(r);
+	lag_account(r, rs);
 }
 
 void queue_load_counts(struct repld *r, uint32_t site, uint64_t rows, uint64_t parked, uint64_t bytes)
@@ -173,12 +175,15 @@ void queue_load_counts(struct repld *r, uint32_t site, uint64_t rows, uint64_t p
 
 	if (site == ROW_KEEPER)
 		return;
+	if (rows > 0 && lag_load(r, rs))
+		log_error("event=lag site=%u why=\"the age of its rows cannot be read\"", site);
 	rs->rows = rows;
 	rs->parked = parked;
 	rs->bytes = bytes;
 	r->queue->rows += rows;
 	r->queue->parked += parked;
 	gauges(r);
+	lag_account(r, rs);
 }
 
 /* ---- the site table ---- */
@@ -196,6 +201,7 @@ static void site_take(struct repld *r, struct repl_site *rs, const struct site_c
 	free(rs->name);
 	rs->name = xstrdup(conf->name);
 	rs->present = true;
+	lag_account(r, rs); /* what an earlier repld left there may not be true any more */
 }
 
 void queue_set_sites(struct repld *r, const struct site_table *table)
@@ -459,6 +465,7 @@ static void retry_done(void *arg, int err)
 		rs->parked = 0;
 		keys_unpark_site(job->r, job->site, job->now_ms);
 		gauges(job->r);
+		lag_account(job->r, rs);
 		for (int l = 0; l < LANE_COUNT; l++)
 			rs->lanes[l]->more = true;
 		pump_soon(job->r->queue);
@@ -499,4 +506,5 @@ void queue_tick(struct repld *r)
 			queue_retry_site(r, rs->id);
 		pump_soon(r->queue);
 	}
+	lag_tick(r);
 }

@@ -18,6 +18,8 @@ struct repl_site {
 	enum site_state state;    /* from the sites board; UNKNOWN when healthd is away */
 	int64_t last_try_ms;      /* while down; monotonic */
 	uint64_t rows, parked, bytes;
+	int64_t since_ms;         /* lag.c: real time at which the oldest of rows began, 0: no rows */
+	bool since_stale, since_asked;
 	enum lane last;
 	struct queue_lane *lanes[LANE_COUNT];
 };

@@ -23,6 +23,7 @@ static const char *const migrations[] = {
 	" next_ms INTEGER NOT NULL, since_ms INTEGER NOT NULL, bytes INTEGER NOT NULL, PRIMARY KEY(key, site)) WITHOUT ROWID;"
 	"CREATE INDEX pending_due ON pending(site, parked, lane, next_ms);"
 	"CREATE TABLE note(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;",
+	"CREATE INDEX pending_since ON pending(site, since_ms) WHERE unconfirmed=1;",
 };
 
 static const char *const statements[ST_COUNT] = {
@@ -39,6 +40,7 @@ static const char *const statements[ST_COUNT] = {
 	[ST_NEXT] = "SELECT min(next_ms) FROM pending WHERE site=?1 AND parked=0 AND lane=?2 AND next_ms>?3",
 	[ST_PUT_NOTE] = "INSERT OR REPLACE INTO note VALUES(?1,?2)",
 	[ST_GET_NOTE] = "SELECT value FROM note WHERE name=?1",
+	[ST_OLDEST] = "SELECT min(since_ms) FROM pending WHERE site=?1 AND unconfirmed=1",
 	[ST_RETRY_SITE] = "UPDATE pending SET parked=0, attempts=0, next_ms=?2 WHERE site=?1 AND unconfirmed=1 AND (parked=1 OR "
 			  "next_ms>?2)",
 };
@@ -346,6 +348,20 @@ int store_retry_site(struct store *st, uint32_t site, int64_t now_ms)
 	sqlite3_bind_int64(st->stmt[ST_RETRY_SITE], 1, site);
 	sqlite3_bind_int64(st->stmt[ST_RETRY_SITE], 2, now_ms);
 	return step_done(st, ST_RETRY_SITE);
+}
+
+int store_oldest(struct store *st, uint32_t site, int64_t *since_ms_out)
+{
+	sqlite3_stmt *s = st->stmt[ST_OLDEST];
+
+	*since_ms_out = 0;
+	sqlite3_bind_int64(s, 1, site);
+	int rc = sqlite3_step(s);
+
+	if (rc == SQLITE_ROW)
+		*since_ms_out = sqlite3_column_int64(s, 0);
+	sqlite3_reset(s);
+	return rc == SQLITE_ROW ? GFS_OK : store_fail(st, rc, "oldest");
 }
 
 int store_each_key(struct store *st, void (*cb)(void *arg, struct slice key, bool intent), void *arg)

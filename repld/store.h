@@ -22,7 +22,7 @@ enum version_state { VERSION_DECIDED = 0, VERSION_INTENT = 1 };
 
 enum store_stmt {
 	ST_PUT_VERSION, ST_DEL_VERSION, ST_PUT_ROW, ST_DEL_ROW, ST_WIPE_VERSIONS, ST_WIPE_ROWS, ST_LOAD_VERSIONS, ST_LOAD_ROWS,
-	ST_DUE, ST_NEXT, ST_PUT_NOTE, ST_GET_NOTE, ST_RETRY_SITE, ST_COUNT
+	ST_DUE, ST_NEXT, ST_PUT_NOTE, ST_GET_NOTE, ST_OLDEST, ST_RETRY_SITE, ST_COUNT
 };
 
 struct store {
@@ -70,6 +70,8 @@ int store_due(struct store *st, struct store_due *out) GFS_MUST_USE;
 void store_due_free(struct store_due *due);
 int store_put_note(struct store *st, const char *name, int64_t value) GFS_MUST_USE;
 int store_get_note(struct store *st, const char *name, int64_t *value_out) GFS_MUST_USE; /* 0 when there is none */
+/* When the oldest row began that the site still lacks; 0 when it lacks none. */
+int store_oldest(struct store *st, uint32_t site, int64_t *since_ms_out) GFS_MUST_USE;
 /* Every row of the site is due at once and no longer parked. */
 int store_retry_site(struct store *st, uint32_t site, int64_t now_ms) GFS_MUST_USE;
 

@@ -843,6 +843,69 @@ Test(protocol, failures_are_parked_and_woken_when_the_site_is_up_again, .timeout
 	rig_down(&g);
 }
 
+static uint64_t site_gauge(struct rig *g, uint32_t site, enum site_stat_id id)
+{
+	return stats_site_total(g->r->stats, site, id);
+}
+
+Test(protocol, what_a_site_lacks_and_since_when_is_always_told, .timeout = 30)
+{
+	struct rig g = {0};
+	struct put p = {.key = "one", .body = "1", .n_async = 1}, q = {.key = "two", .body = "2", .n_async = 1};
+	int64_t began_ms = clock_real_ms(), since_ms;
+
+	rig_new(&g);
+	cr_assert_eq(stats_total(g.r->stats, STAT_REPL_USABLE), 1);
+	fake_knobs(&world, 3)->down = true;
+	whole(&g, &p);
+	cr_assert_eq(site_gauge(&g, 3, SITE_STAT_REPL_QUEUE), 1);
+	since_ms = (int64_t)site_gauge(&g, 3, SITE_STAT_REPL_LAG);
+	cr_assert_geq(since_ms, began_ms);
+	run_for(&g, 300); /* tries, fails, and parks: its row is written again and again */
+	UNTIL(&g, site_gauge(&g, 3, SITE_STAT_REPL_PARKED) == 1);
+	cr_assert_eq((int64_t)site_gauge(&g, 3, SITE_STAT_REPL_LAG), since_ms);
+	cr_assert_geq(stats_site_age_ms(g.r->stats, 3, SITE_STAT_REPL_LAG, clock_real_ms()), 300);
+	whole(&g, &q);
+	cr_assert_eq(site_gauge(&g, 3, SITE_STAT_REPL_QUEUE), 2);
+	cr_assert_eq(site_gauge(&g, 1, SITE_STAT_REPL_QUEUE), 0);
+	cr_assert_eq(stats_site_age_ms(g.r->stats, 1, SITE_STAT_REPL_LAG, clock_real_ms()), 0);
+	repld_destroy(&g.r);
+	start(&g);
+	cr_assert_eq(site_gauge(&g, 3, SITE_STAT_REPL_QUEUE), 2, "also after a restart");
+	cr_assert_leq(llabs((int64_t)site_gauge(&g, 3, SITE_STAT_REPL_LAG) - since_ms), 50);
+	fake_knobs(&world, 3)->down = false;
+	queue_retry_site(g.r, 3);
+	UNTIL(&g, site_gauge(&g, 3, SITE_STAT_REPL_QUEUE) == 0);
+	cr_assert_eq(site_gauge(&g, 3, SITE_STAT_REPL_LAG), 0);
+	cr_assert_eq(site_gauge(&g, 3, SITE_STAT_REPL_PARKED), 0);
+	rig_down(&g);
+}
+
+/* When the older of two goes, the younger one's age is what is left. */
+Test(protocol, the_lag_is_that_of_the_oldest_that_is_left, .timeout = 30)
+{
+	struct rig g = {0};
+	struct put p = {.key = "one", .body = "1", .n_async = 1}, q = {.key = "two", .body = "2", .n_async = 1};
+	int64_t first_ms;
+
+	rig_new(&g);
+	fake_knobs(&world, 3)->hold_complete = true;
+	whole(&g, &p);
+	UNTIL(&g, fake_knobs(&world, 3)->puts == 1);
+	first_ms = (int64_t)site_gauge(&g, 3, SITE_STAT_REPL_LAG);
+	run_for(&g, 200); /* by then it is held in its completing act */
+	fake_knobs(&world, 3)->down = true;
+	whole(&g, &q);
+	UNTIL(&g, site_gauge(&g, 3, SITE_STAT_REPL_PARKED) == 1); /* the second, after its last try */
+	cr_assert_eq(site_gauge(&g, 3, SITE_STAT_REPL_QUEUE), 2);
+	cr_assert_eq((int64_t)site_gauge(&g, 3, SITE_STAT_REPL_LAG), first_ms);
+	fake_knobs(&world, 3)->down = false;
+	fake_release(&world, 3);
+	UNTIL(&g, site_gauge(&g, 3, SITE_STAT_REPL_QUEUE) == 1);
+	UNTIL(&g, (int64_t)site_gauge(&g, 3, SITE_STAT_REPL_LAG) >= first_ms + 150);
+	rig_down(&g);
+}
+
 Test(protocol, a_source_that_lost_its_copy_is_repaired_from_another, .timeout = 30)
 {
 	struct rig g = {0};
@@ -970,6 +1033,7 @@ Test(protocol, a_damaged_journal_refuses_writes_and_stays, .timeout = 30)
 	close(fd);
 	start(&g);
 	cr_assert_not_null(repld_refusal(g.r));
+	cr_assert_eq(stats_total(g.r->stats, STAT_REPL_USABLE), 0);
 	begin(&g, &p);
 	UNTIL(&g, p.begun);
 	cr_assert_eq(p.err, GFS_ERR_UNAVAILABLE);

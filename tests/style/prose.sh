@@ -19,6 +19,8 @@ rows=$(
 		#define GFS_ERROR(name, text, http, s3_code, retryable, exit_code) @ error name : text
 		#include "common/error.def"
 		#define STAT(id, kind, family, labels, help) @ stat family : help
+		#define SITE_STAT(id, kind, family, labels, help) @ stat family : help
+		#define SITE_FACT(id, kind, family, labels, help) @ stat family : help
 		#include "common/stats.def"
 		C
 	} | ${CC:-gcc} -E -P -I. -x c - | tr '\n' ' ' | sed 's/@ /\n/g'
