@@ -17,6 +17,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "log.h"
 #include "xalloc.h"
 
@@ -153,6 +154,17 @@ struct pool *pool_create(struct event_base *base, unsigned threads)
 	if (pool->n_threads == 0)
 		panic("thread pool: no thread could be started");
 	return pool;
+}
+
+bool pool_wait(struct pool *pool, int64_t ms)
+{
+	int64_t until_ms = clock_mono_ms() + ms;
+
+	while (pool->pending > 0 && clock_mono_ms() < until_ms) {
+		if (pool_reap(pool) == 0)
+			usleep(500);
+	}
+	return pool->pending == 0;
 }
 
 void pool_destroy(struct pool **pool_io)

@@ -102,6 +102,29 @@ void site_table_print(const struct site_table *t, bool with_secrets, struct strb
 	strbuf_adds(out, "]}\n");
 }
 
+static void print_place(const struct site_conf *conf, struct strbuf *out)
+{
+	struct site_conf copy;
+
+	site_conf_copy(&copy, conf);
+	copy.claimed = copy.drained = false;
+	site_json_print(&copy, true, out);
+	site_conf_free(&copy);
+}
+
+bool site_conf_same(const struct site_conf *a, const struct site_conf *b)
+{
+	struct strbuf pa = STRBUF_INIT, pb = STRBUF_INIT;
+	bool same;
+
+	print_place(a, &pa);
+	print_place(b, &pb);
+	same = !strbuf_failed(&pa) && !strbuf_failed(&pb) && slice_eq(strbuf_slice(&pa), strbuf_slice(&pb));
+	strbuf_free(&pa);
+	strbuf_free(&pb);
+	return same;
+}
+
 /* ---- parse ---- */
 
 static bool parse_str(json_t *j, void *v)

@@ -28,6 +28,10 @@ int site_table_from_file(const char *path, struct site_table **out) GFS_MUST_USE
 const struct site_conf *site_table_by_id(const struct site_table *t, uint32_t id);
 const struct site_conf *site_table_by_name(const struct site_table *t, const char *name);
 
+/* True when an open site of configuration a can serve for b: everything is the same but what the registry says of it (claimed,
+ * drained). */
+bool site_conf_same(const struct site_conf *a, const struct site_conf *b);
+
 /* One site as an object of the table, with its id; what SITE_ADD carries. out is an own site_conf, freed with site_conf_free();
  * members that are absent have the schema's defaults, id may be absent. Not checked: see site_conf_check(). */
 void site_json_print(const struct site_conf *site, bool with_secrets, struct strbuf *out);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What healthd answers on its socket: SHOW. */
+/* What healthd takes on its socket: SHOW and OUTCOMES. */
 #ifndef GFS_HEALTHD_CONTROL_H
 #define GFS_HEALTHD_CONTROL_H
 

@@ -3,11 +3,13 @@
 #ifndef GFS_HEALTHD_H
 #define GFS_HEALTHD_H
 
+#include "breaker.h"
 #include "common/board/sites_board.h"
 #include "common/proc.h"
 #include "common/site.h"
 #include "common/site_watchers.h"
 #include "common/stats.h"
+#include "nearest.h"
 
 struct event;
 struct listen_sock;
@@ -28,7 +30,10 @@ struct healthd {
 	struct watch **watches; /* one per site of the table, in its order */
 	size_t n_watches;
 	int64_t interval_ms, timeout_ms;
-	struct event *beat;
+	struct breaker_conf breaker;
+	struct nearest nearest;
+	uint64_t batches;       /* of outcomes that came */
+	struct event *beat, *round;
 };
 
 #endif

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* healthd: probes the sites and publishes their states. All it is stands in healthd.h; the skeleton is common/proc.c. */
+/* healthd: probes the sites, hears what traffic learns of them, and tells everybody. What it is stands in healthd.h, the skeleton in
+ * common/proc.c. */
 #include "config.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "common/curl_loop.h"
 #include "common/ipc/listen.h"
@@ -15,6 +17,8 @@
 
 /* Threads for directory sites: a hung mount blocks one each, so that a few of them do not stop the others' probes. */
 #define HEALTHD_POOL_THREADS 8
+/* At the end: for probes that must end by themselves. */
+#define HEALTHD_LINGER_MS 1000
 
 static void healthd_stop(struct proc *p)
 {
@@ -24,6 +28,11 @@ static void healthd_stop(struct proc *p)
 		return;
 	schedule_stop(h);
 	listen_destroy(&h->listen);
+	if (h->pool && !pool_wait(h->pool, HEALTHD_LINGER_MS)) {
+		/* Nothing can be freed under a thread that is stuck on a hung mount. */
+		log_warn("event=exit code=0 why=\"a directory site hangs, its probe is left behind\"");
+		_exit(0);
+	}
 	pool_destroy(&h->pool);
 	curl_loop_destroy(&h->curl);
 	stats_close(&h->stats);
@@ -43,6 +52,11 @@ static int healthd_start(struct proc *p)
 	h->interval_ms = c->resilience.health_poll_interval_ms ? c->resilience.health_poll_interval_ms
 							       : c->coordinator.health_check_interval_ms;
 	h->timeout_ms = c->resilience.probe_timeout_ms;
+	h->breaker = (struct breaker_conf){
+		.enabled = c->resilience.circuit_breaker.enabled,
+		.threshold = c->resilience.circuit_breaker.threshold,
+		.cooldown_ms = c->resilience.circuit_breaker.cooldown_ms,
+	};
 	err = listen_create(p->base, c->global.run_dir, "healthd", PEER_HEALTHD, &healthd_control_cbs, h, &h->listen);
 	if (err)
 		return err;

@@ -22,6 +22,7 @@
 #include "common/ipc/listen.h"
 #include "common/log.h"
 #include "common/pool.h"
+#include "common/stubs/healthd_client.h"
 #include "common/xalloc.h"
 #include "handlers.h"
 #include "journal.h"
@@ -233,7 +234,10 @@ static void open_site_env(struct repld *r)
 {
 	r->pool = pool_create(r->base, POOL_THREADS);
 	r->curl = curl_loop_create(r->base);
+	r->healthd = healthd_client_create(r->base, r->conf->global.run_dir, PEER_REPLD,
+	                                   r->conf->resilience.circuit_breaker.threshold, r->stats);
 	site_watchers_init(&r->watchers, r->stats);
+	r->watchers.outcomes = healthd_client_observer(r->healthd);
 	r->site_env = (struct site_env){
 		.base = r->base,
 		.curl = r->curl,
@@ -336,6 +340,7 @@ void repld_destroy(struct repld **r_io)
 		slots_destroy(&r->slots);
 		peers_destroy(&r->peers);
 		curl_loop_destroy(&r->curl);
+		healthd_client_destroy(&r->healthd);
 		event_free(r->tick_ev);
 		event_free(r->slots_ev);
 	}

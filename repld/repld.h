@@ -20,6 +20,7 @@ struct event;
 struct event_base;
 struct journal;
 struct keys;
+struct healthd_client;
 struct listen_sock;
 struct peers;
 struct pool;
@@ -63,6 +64,7 @@ struct repld {
 	struct tasks *tasks;
 	struct peers *peers;
 	struct listen_sock *listen;
+	struct healthd_client *healthd; /* hears what the watchers see */
 	struct event *tick_ev, *slots_ev;
 	int lock_fd;                 /* state_dir/repld.lock */
 	int64_t started_ms;          /* monotonic */

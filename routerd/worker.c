@@ -39,37 +39,13 @@ struct site *worker_site_by_id(const struct worker *w, uint32_t id)
 	return NULL;
 }
 
-/* Two configurations of a site are the same when they print the same. */
-static bool site_conf_same(struct site_conf *a, struct site_conf *b)
-{
-	struct site_table ta = {.v = a, .n = 1}, tb = {.v = b, .n = 1};
-	struct strbuf pa = STRBUF_INIT, pb = STRBUF_INIT;
-	bool same;
-
-	site_table_print(&ta, true, &pa);
-	site_table_print(&tb, true, &pb);
-	same = !strbuf_failed(&pa) && !strbuf_failed(&pb) && slice_eq(strbuf_slice(&pa), strbuf_slice(&pb));
-	strbuf_free(&pa);
-	strbuf_free(&pb);
-	return same;
-}
-
 /* The open handle of an unchanged site, taken out of the old list; NULL when there is none. */
-static struct site *sites_reuse(struct worker_site *old, size_t n, struct site_conf *conf)
+static struct site *sites_reuse(struct worker_site *old, size_t n, const struct site_conf *conf)
 {
 	for (size_t i = 0; i < n; i++) {
-		struct site_conf was;
 		struct site *site = old[i].site;
-		bool same;
 
-		if (!site || site_id(site) != conf->id)
-			continue;
-		site_conf_copy(&was, site_conf_of(site));
-		was.claimed = conf->claimed;
-		was.drained = conf->drained;
-		same = site_conf_same(&was, conf);
-		site_conf_free(&was);
-		if (same) {
+		if (site && site_id(site) == conf->id && site_conf_same(site_conf_of(site), conf)) {
 			old[i].site = NULL;
 			return site;
 		}
@@ -166,6 +142,9 @@ static int worker_start(struct proc *p)
 	};
 	worker_open_sites(w);
 	w->repld = repld_client_create(p->base, p->conf->global.run_dir);
+	w->healthd = healthd_client_create(p->base, p->conf->global.run_dir, PEER_WORKER,
+	                                   p->conf->resilience.circuit_breaker.threshold, w->stats);
+	w->watchers.outcomes = healthd_client_observer(w->healthd);
 	return worker_open_doors(wp);
 }
 
@@ -232,6 +211,7 @@ static void worker_stop(struct proc *p)
 	repld_client_destroy(&w->repld);
 	pool_destroy(&w->pool);
 	curl_loop_destroy(&w->curl);
+	healthd_client_destroy(&w->healthd); /* the last operations have ended */
 	stats_close(&w->stats);
 	keys_board_close(&w->keys_board);
 	sites_board_close(&w->sites_board);

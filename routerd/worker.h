@@ -11,6 +11,7 @@
 #include "common/site.h"
 #include "common/site_watchers.h"
 #include "common/stats.h"
+#include "common/stubs/healthd_client.h"
 #include "common/stubs/repld_client.h"
 
 struct conn_list;
@@ -35,6 +36,7 @@ struct worker {
 	struct keys_board keys_board;
 	struct stats *stats;
 	struct repld_client *repld;
+	struct healthd_client *healthd; /* hears what the watchers see */
 	struct conn_list *conns;
 	const char *api_key;       /* NULL: no authentication */
 	int64_t started_ms;        /* real time */

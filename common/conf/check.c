@@ -105,10 +105,6 @@ static void check_resilience(const struct checker *ck)
 {
 	const struct conf *c = ck->conf;
 
-	if (c->resilience.circuit_breaker.enabled) {
-		require(ck, c->resilience.circuit_breaker.threshold >= 1, "resilience.circuit_breaker.threshold", "must be at least 1");
-		require(ck, c->resilience.circuit_breaker.cooldown_ms > 0, "resilience.circuit_breaker.cooldown", "must be more than 0");
-	}
 	if (c->resilience.retry.enabled) {
 		require(ck, c->resilience.retry.max_attempts >= 1, "resilience.retry.max_attempts", "must be at least 1");
 		require(ck, c->resilience.retry.multiplier >= 1.0, "resilience.retry.multiplier", "must be at least 1");

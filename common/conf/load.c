@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "../gen.h"
+#include "../log.h"
 #include "../xalloc.h"
 
 #define MAX_LIST_ITEMS 4096
@@ -368,6 +369,15 @@ void conf_destroy(struct conf **conf)
 	free(c);
 }
 
+/* For settings that would make no sense as 0, which older configurations may hold all the same. */
+static void take_default(struct conf *c, const char *path)
+{
+	const struct setting *row = schema_find(&schema_conf, slice_str(path));
+	char why[128];
+
+	gfs_assert(row && setting_store(row, c, slice_str(row->def), why, sizeof(why)));
+}
+
 /* Defaults that are not constants. */
 static void settle(struct conf *c)
 {
@@ -376,6 +386,10 @@ static void settle(struct conf *c)
 
 	if (c->resilience.health_poll_interval_ms == 0)
 		c->resilience.health_poll_interval_ms = c->coordinator.health_check_interval_ms;
+	if (c->resilience.circuit_breaker.threshold == 0)
+		take_default(c, "resilience.circuit_breaker.threshold");
+	if (c->resilience.circuit_breaker.cooldown_ms == 0)
+		take_default(c, "resilience.circuit_breaker.cooldown");
 	if (c->global.node_name[0])
 		return;
 	if (gethostname(host, sizeof(host) - 1) != 0 || host[0] == '\0')

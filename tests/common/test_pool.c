@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <event2/event.h>
 #include <pthread.h>
+#include <unistd.h>
 
 #include "common/pool.h"
 
@@ -71,4 +72,34 @@ Test(pool, destroy_finishes_what_was_submitted, .timeout = 20)
 	for (i = 0; i < 50; i++)
 		cr_assert(jobs[i].worked == 2 && jobs[i].done == 2);
 	event_base_free(base);
+}
+
+static void hang(void *arg)
+{
+	char byte;
+
+	cr_assert_eq(read(*(int *)arg, &byte, 1), 1);
+}
+
+static void hung(void *arg)
+{
+	(void)arg;
+}
+
+Test(pool, wait_is_bounded, .timeout = 20)
+{
+	struct event_base *base = event_base_new();
+	struct pool *pool = pool_create(base, 1);
+	int fds[2];
+
+	cr_assert(pool_wait(pool, 0));
+	cr_assert_eq(pipe(fds), 0);
+	pool_submit(pool, hang, hung, &fds[0]);
+	cr_assert_not(pool_wait(pool, 50));
+	cr_assert_eq(write(fds[1], "x", 1), 1);
+	cr_assert(pool_wait(pool, 10000));
+	pool_destroy(&pool);
+	event_base_free(base);
+	close(fds[0]);
+	close(fds[1]);
 }
