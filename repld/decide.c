@@ -200,6 +200,7 @@ void decide_park(struct repld *r, struct key_entry *e, struct site_row *row, int
 
 void decide_fail(struct repld *r, struct key_entry *e, struct site_row *row, enum site_outcome outcome, int err)
 {
+	int64_t now_ms = clock_real_ms(), delay_ms;
 	uint64_t random = 0;
 
 	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) < 0)
@@ -207,11 +208,15 @@ void decide_fail(struct repld *r, struct key_entry *e, struct site_row *row, enu
 	row->attempts++;
 	row->err = err;
 	row->dirty = true;
-	row->next_ms = clock_real_ms() + backoff_delay_ms(row->attempts, r->conf->replication.retry_initial_ms,
-							   r->conf->replication.retry_max_ms, random);
-	if (outcome == SITE_UNKNOWN)
-		decide_watch(row, clock_real_ms());
-	else if (row->attempts >= r->conf->replication.retry_attempts && row->unconfirmed) {
+	delay_ms = backoff_delay_ms(row->attempts, r->conf->replication.retry_initial_ms, r->conf->replication.retry_max_ms, random);
+	row->next_ms = now_ms + delay_ms;
+	if (outcome == SITE_UNKNOWN) {
+		/* It is looked at before it is sent again, but no more often than what failed for certain. */
+		decide_watch(row, now_ms);
+		if (row->next_ms < now_ms + delay_ms)
+			row->next_ms = now_ms + delay_ms;
+	}
+	if (row->attempts >= r->conf->replication.retry_attempts && row->unconfirmed) {
 		decide_park(r, e, row, err);
 		return;
 	}

@@ -10,11 +10,13 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -314,25 +316,53 @@ static bool waits_for_client(const struct conn *c)
 	return c->state == CONN_BUSY && (c->body.cb || (c->wr_blocked && conn_out_pending(c)));
 }
 
+/* What the kernel holds and the client has not acknowledged. */
+static uint64_t kernel_queue(const struct conn *c)
+{
+	int n = 0;
+
+	return ioctl(c->fd, SIOCOUTQ, &n) == 0 && n > 0 ? (uint64_t)n : 0;
+}
+
+static void rate_window_begin(struct conn *c)
+{
+	c->rate_bytes = 0;
+	c->rate_wait_ms = 0;
+	c->rate_queued = kernel_queue(c);
+}
+
+/*
+ * What reached the client counts, not what the kernel took: it takes megabytes at a time, and to a slow client nothing for minutes
+ * in between.
+ */
+static bool rate_too_low(const struct conn *c)
+{
+	const struct conf *conf = c->list->w->conf;
+	uint64_t queued = kernel_queue(c), moved = c->rate_bytes + c->rate_queued;
+
+	moved -= queued < moved ? queued : moved;
+	return (double)moved * 1000 < (double)conf->limits.min_rate * (double)conf->limits.stall_timeout_ms;
+}
+
 static void check_rate(struct conn *c, int64_t elapsed_ms)
 {
 	const struct conf *conf = c->list->w->conf;
-	const int64_t window_ms = conf->limits.stall_timeout_ms;
 	bool waiting = waits_for_client(c), slow;
 
 	if (waiting && c->was_waiting)
 		c->rate_wait_ms += elapsed_ms;
+	else if (waiting && c->rate_wait_ms == 0)
+		rate_window_begin(c);
 	c->was_waiting = waiting;
-	if (!waiting || conf->limits.min_rate == 0 || c->rate_wait_ms < window_ms)
+	if (!waiting || conf->limits.min_rate == 0 || c->rate_wait_ms < conf->limits.stall_timeout_ms)
 		return;
-	slow = (double)c->rate_bytes * 1000 < (double)conf->limits.min_rate * (double)window_ms;
-	c->rate_bytes = 0;
-	c->rate_wait_ms = 0;
+	slow = rate_too_low(c);
+	rate_window_begin(c);
 	if (!slow)
 		return;
 	log_info("event=slow peer=%s request_id=%s direction=%s", c->peer, c->req->id, c->body.cb ? "in" : "out");
 	if (c->body.cb)
-		c->body.err = GFS_ERR_TIMEOUT;
+		c->body.err = GFS_ERR_CLIENT_SLOW;
 	else
 		c->broken = true;
 	conn_run(c);
@@ -454,6 +484,8 @@ void conn_list_drain(struct conn_list *list, void (*empty)(void *arg), void *arg
 	list->empty_arg = arg;
 	for (c = list->first; c; c = list->walk) {
 		list->walk = c->next;
+		if (c->state == CONN_LINGER && c->deadline_ms > clock_mono_ms() + LINGER_DRAINING_MS)
+			c->deadline_ms = clock_mono_ms() + LINGER_DRAINING_MS;
 		if (c->state != CONN_IDLE)
 			continue;
 		/* a request may have arrived that the loop has not told us of yet */

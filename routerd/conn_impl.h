@@ -104,7 +104,8 @@ struct conn {
 	struct conn_file file;
 	int64_t deadline_ms; /* of the state; INT64_MAX: none */
 	int64_t linger_end_ms;
-	uint64_t rate_bytes; /* moved in the current window of limits.stall_timeout */
+	uint64_t rate_bytes;  /* moved in the current window of limits.stall_timeout */
+	uint64_t rate_queued; /* in the kernel when the window began */
 	int64_t rate_wait_ms;
 	char peer[CONN_PEER_MAX];
 };

@@ -95,7 +95,7 @@ static bool put_send(struct put *p)
 
 static void put_read_failed(struct put *p, int err)
 {
-	put_give_up(p, err, err == GFS_ERR_TIMEOUT ? "the body arrives too slowly" : "the body ended early or is not well formed");
+	put_give_up(p, err, err == GFS_ERR_CLIENT_SLOW ? "the body arrives too slowly" : "the body ended early or is not well formed");
 }
 
 static void on_body(struct request *req, int err, size_t n, bool end)

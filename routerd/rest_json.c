@@ -67,7 +67,7 @@ static void on_body(struct request *req, int err, size_t n, bool end)
 		return;
 	}
 	body_free(b);
-	if (err == GFS_ERR_TIMEOUT)
+	if (err == GFS_ERR_CLIENT_SLOW)
 		response_error(req, err, "the body arrives too slowly");
 	else if (err)
 		response_error(req, err, "the body ended early or is not well formed");

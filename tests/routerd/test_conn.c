@@ -688,8 +688,8 @@ Test(conn, a_trickling_body_is_given_up)
 		say("x");
 		quiet(10);
 	}
-	cr_assert_eq(world.body_err, GFS_ERR_TIMEOUT);
-	await("HTTP/1.1 504 ");
+	cr_assert_eq(world.body_err, GFS_ERR_CLIENT_SLOW);
+	await("HTTP/1.1 408 ");
 }
 
 Test(conn, a_handler_that_takes_its_time_is_not_the_clients_fault)
