@@ -13,7 +13,7 @@
 
 void access_log(const struct request *req, const char *peer, int64_t duration_us, bool aborted)
 {
-	char method[64], path[LOG_QUOTE_MAX], site[128];
+	char method[64], path[LOG_QUOTE_MAX], site[256];
 	int status = aborted && !req->responded ? STATUS_CLIENT_GONE : req->status;
 
 	if (log_get_level() < LOG_LVL_INFO)

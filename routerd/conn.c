@@ -113,7 +113,7 @@ static bool step_busy(struct conn *c)
 	if (conn_step_body(c))
 		return true;
 	conn_out_flush(c);
-	if (c->broken)
+	if (c->broken || conn_out_file_over(c))
 		return true;
 	if (c->reply.drain_wanted && c->out_bytes <= CONN_OUT_LOW && !c->reply.ended) {
 		if (c->turn_left == 0) {
@@ -380,7 +380,10 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	for (c = list->first; c; c = list->walk) {
 		list->walk = c->next;
 		if (c->state == CONN_BUSY) {
-			check_rate(c, elapsed_ms);
+			if (c->file.job)
+				conn_out_file_watch(c, now_ms);
+			else
+				check_rate(c, elapsed_ms);
 		} else if (now_ms >= c->deadline_ms) {
 			c->running = true; /* what overdue() answers is sent by the run below */
 			steps[c->state].overdue(c);

@@ -72,10 +72,12 @@ struct conn_reply {
 };
 
 struct conn_file {
-	int fd; /* -1: none */
+	int fd; /* -1: none, or it is over and done() has not run yet */
 	uint64_t off, left;
 	uint64_t resident_end;    /* bytes before this may be sent without waiting for the disk */
 	struct readahead *job;    /* running on the pool */
+	int64_t job_since_ms, stall_ms;
+	void (*done)(struct request *req, uint64_t left); /* NULL: no file */
 };
 
 struct conn {
@@ -129,7 +131,9 @@ bool conn_out_pending(const struct conn *c);
 void conn_out_add(struct conn *c, const void *p, size_t n);
 void conn_out_send(struct conn *c, struct iovec *iov, int n); /* now if it is worth it; what is left is copied */
 void conn_out_flush(struct conn *c);
-void conn_out_file(struct conn *c, int fd, uint64_t off, uint64_t len);
+void conn_out_file(struct conn *c, const struct response_file *file);
+bool conn_out_file_over(struct conn *c); /* true: the file was over, and its owner knows now */
+void conn_out_file_watch(struct conn *c, int64_t now_ms); /* gives up a disk that hangs */
 void conn_out_clear(struct conn *c);
 
 /* request.c */

@@ -129,6 +129,8 @@ void conn_read_ahead(struct conn *c)
 		c->in = block_get(&c->list->blocks);
 	if (c->in && block_room(c->in) > 0)
 		in_fill(c);
+	if (c->peer_eof && c->req->ends_with_client && !c->req->responded)
+		c->broken = true;
 }
 
 /* ---- bodies ---- */

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/pool.h"
 #include "common/xalloc.h"
@@ -142,9 +143,10 @@ void conn_out_send(struct conn *c, struct iovec *extra, int n_extra)
 /* ---- files ---- */
 
 struct readahead {
-	struct conn *c; /* NULL: the connection is gone */
+	struct conn *c; /* NULL: nobody waits any more */
 	int fd;         /* the job's own */
 	uint64_t off, len;
+	bool failed;
 };
 
 static void readahead_work(void *arg)
@@ -157,33 +159,40 @@ static void readahead_work(void *arg)
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n <= 0)
-			return; /* sendfile() will meet the same and say so */
+		if (n <= 0) {
+			job->failed = true;
+			return;
+		}
 		job->off += (uint64_t)n;
 		job->len -= (uint64_t)n;
 	}
+}
+
+/* The file is over; what is left of it stays in f->left until its owner is told. */
+static void file_end(struct conn_file *f)
+{
+	if (f->fd >= 0)
+		close(f->fd);
+	f->fd = -1;
+	if (f->job)
+		f->job->c = NULL;
+	f->job = NULL;
 }
 
 static void readahead_done(void *arg)
 {
 	struct readahead *job = arg;
 	struct conn *c = job->c;
+	bool failed = job->failed;
 
 	close(job->fd);
 	free(job);
 	if (!c)
 		return;
 	c->file.job = NULL;
+	if (failed)
+		file_end(&c->file);
 	conn_run(c);
-}
-
-static void file_close(struct conn *c)
-{
-	if (c->file.fd >= 0)
-		close(c->file.fd);
-	if (c->file.job)
-		c->file.job->c = NULL;
-	c->file = (struct conn_file){.fd = -1};
 }
 
 /* Is the next step in memory? Looks at one byte per stride. */
@@ -220,8 +229,29 @@ static bool file_ready(struct conn *c)
 	job = xcalloc(1, sizeof(*job));
 	*job = (struct readahead){.c = c, .fd = fd, .off = f->off, .len = len};
 	f->job = job;
+	f->job_since_ms = clock_mono_ms();
 	pool_submit(c->list->w->pool, readahead_work, readahead_done, job);
 	return false;
+}
+
+/* Of sendfile(): is it the socket that failed? Else it was the file. */
+static bool is_of_socket(int err)
+{
+	switch (err) {
+	case EPIPE:
+	case ECONNRESET:
+	case ECONNABORTED:
+	case ENOTCONN:
+	case ETIMEDOUT:
+	case EHOSTUNREACH:
+	case ENETUNREACH:
+	case ENETDOWN:
+	case ENOBUFS:
+	case ENOMEM:
+		return true;
+	default:
+		return false;
+	}
 }
 
 static void file_flush(struct conn *c)
@@ -240,10 +270,12 @@ static void file_flush(struct conn *c)
 			c->wr_blocked = true;
 			return;
 		}
-		if (n <= 0) {
-			if (n == 0)
-				log_warn("event=short-file request_id=%s left=%llu", c->req->id, (unsigned long long)f->left);
+		if (n < 0 && is_of_socket(errno)) {
 			c->broken = true;
+			return;
+		}
+		if (n <= 0) {
+			file_end(f);
 			return;
 		}
 		f->off += (uint64_t)n;
@@ -253,29 +285,51 @@ static void file_flush(struct conn *c)
 		c->wr_blocked = (size_t)n < want;
 	}
 	if (f->left == 0)
-		file_close(c);
+		file_end(f);
 }
 
 /* A small file that is in memory goes out with the head in one call. True when it did. */
-static bool file_send_small(struct conn *c, int fd, uint64_t off, uint64_t len)
+static bool file_send_small(struct conn *c, const struct response_file *file)
 {
-	struct iovec iov = {.iov_base = c->list->scratch, .iov_len = (size_t)len};
+	struct iovec iov = {.iov_base = c->list->scratch, .iov_len = (size_t)file->len};
 
-	if (len > FILE_SMALL || preadv2(fd, &iov, 1, (off_t)off, RWF_NOWAIT) != (ssize_t)len)
+	if (file->len > FILE_SMALL || preadv2(file->fd, &iov, 1, (off_t)file->off, RWF_NOWAIT) != (ssize_t)file->len)
 		return false;
 	conn_out_send(c, &iov, 1);
-	close(fd);
 	return true;
 }
 
-void conn_out_file(struct conn *c, int fd, uint64_t off, uint64_t len)
+void conn_out_file(struct conn *c, const struct response_file *file)
 {
-	if (len == 0) {
-		close(fd);
-		return;
+	gfs_assert(!c->file.done);
+	c->file = (struct conn_file){.fd = file->fd, .off = file->off, .left = file->len};
+	c->file.stall_ms = file->stall_ms;
+	c->file.done = file->done;
+	if (file->len == 0 || file_send_small(c, file)) {
+		c->file.left = 0;
+		file_end(&c->file);
 	}
-	if (!file_send_small(c, fd, off, len))
-		c->file = (struct conn_file){.fd = fd, .off = off, .left = len};
+}
+
+bool conn_out_file_over(struct conn *c)
+{
+	struct conn_file f = c->file;
+
+	if (!f.done || f.fd >= 0)
+		return false;
+	c->file = (struct conn_file){.fd = -1};
+	c->reply.left += f.left;
+	c->req->body_out -= f.left;
+	f.done(c->req, f.left);
+	return true;
+}
+
+void conn_out_file_watch(struct conn *c, int64_t now_ms)
+{
+	if (!c->file.job || now_ms - c->file.job_since_ms < c->file.stall_ms)
+		return;
+	file_end(&c->file);
+	conn_run(c);
 }
 
 /* ---- both ---- */
@@ -304,5 +358,6 @@ void conn_out_clear(struct conn *c)
 	}
 	c->out_last = NULL;
 	c->out_bytes = 0;
-	file_close(c);
+	file_end(&c->file);
+	c->file.done = NULL;
 }

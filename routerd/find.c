@@ -10,7 +10,6 @@
 
 struct find {
 	struct search search;
-	struct site_op *h;
 	struct find **out;
 	find_cb *cb;
 	void *arg;
@@ -27,29 +26,28 @@ static void find_end(struct find *f, const struct search_verdict *v, const struc
 static void on_head(void *arg, const struct site_result *r, const struct object_info *info)
 {
 	static const struct search_verdict found = {.err = GFS_OK, .text = ""};
-	struct find *f = arg;
+	struct attempt *a = arg;
+	struct find *f = a->s->arg;
 
-	f->h = NULL;
+	a->h.head = NULL;
 	if (!info)
-		search_result(&f->search, r);
-	else if (search_offer(&f->search, info))
+		search_result(a, r);
+	else if (search_offer(a, info))
 		find_end(f, &found, info);
+}
+
+static bool find_ask(struct attempt *a, struct site *site)
+{
+	a->h.head = site_head(site, a->s->key, 0, on_head, a);
+	return true;
+}
+
+static void find_drop(struct attempt *a, bool expired)
+{
+	if (expired)
+		site_op_expire(&a->h.head);
 	else
-		search_pass(&f->search);
-}
-
-static void find_ask(void *arg, struct site *site)
-{
-	struct find *f = arg;
-
-	f->h = site_head(site, f->search.key, 0, on_head, f);
-}
-
-static void find_stop_asking(void *arg)
-{
-	struct find *f = arg;
-
-	site_op_cancel(&f->h);
+		site_op_cancel(&a->h.head);
 }
 
 static void find_failed(void *arg, const struct search_verdict *v)
@@ -59,7 +57,7 @@ static void find_failed(void *arg, const struct search_verdict *v)
 
 void find_start(struct find **out, struct worker *w, struct slice key, bool only_current, find_cb *cb, void *arg)
 {
-	static const struct search_cbs cbs = {.ask = find_ask, .cancel = find_stop_asking, .failed = find_failed};
+	static const struct search_cbs cbs = {.ask = find_ask, .drop = find_drop, .failed = find_failed};
 	struct find *f = xcalloc(1, sizeof(*f));
 
 	f->out = out;
@@ -76,7 +74,6 @@ void find_cancel(struct find **f_io)
 	*f_io = NULL;
 	if (!f)
 		return;
-	site_op_cancel(&f->h);
 	search_stop(&f->search);
 	free(f);
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * GET of an object (architecture 4): finds a site that has it (search.c) and streams its answer. One site_get() does it all: the
- * range goes with it, conditions are judged when the object's description arrives, before its first byte.
+ * range goes with it, conditions are judged when the object's description arrives, before its first byte. A site that breaks off in
+ * mid-body is replaced: the search goes on for the same version, which is asked for from the next byte on; when nobody has it, the
+ * connection is cut.
  * struct get lives from op_get() to the last byte, or until the client has gone.
  */
 #include "config.h"
@@ -12,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/key.h"
+#include "common/log.h"
 #include "common/xalloc.h"
 
 #include "object_headers.h"
@@ -21,35 +24,40 @@
 struct get {
 	struct request *req;
 	struct search search;
-	struct site_get *h;
 	char key[KEY_MAX];
 	size_t key_n;
 	struct http_range range;
 	struct http_conditions conditions;
 	struct slice if_range;
-	bool whole;    /* ask for all of it: the range was refused, or does not apply */
-	bool calling;  /* inside site_get() */
-	bool dropped;  /* the attempt is over: its further callbacks mean nothing */
-	bool dead;     /* freed as soon as site_get() has returned */
-	bool again;    /* ask the same site once more, for all of it */
-	bool serving;
-	int fd;
-	uint64_t off, len;
+	bool whole;              /* ask for all of it: the range was refused, or does not apply */
+	struct attempt *calling; /* inside site_get() */
+	bool dead;               /* freed as soon as site_get() has returned */
+	bool serving;            /* the response has begun: only its version will do */
+	int fd;                  /* of the bytes to come, or -1 */
+	uint64_t begun, at, end; /* the bytes to send: this site's first one, the next one, behind the last one */
 };
 
 static const struct site_get_cbs get_cbs;
 
-static void get_free(struct get *g)
+static struct get *get_of(const struct attempt *a)
 {
-	search_stop(&g->search);
+	return a->s->arg;
+}
+
+static void close_fd(struct get *g)
+{
 	if (g->fd >= 0)
 		close(g->fd);
 	g->fd = -1;
+}
+
+static void get_free(struct get *g)
+{
+	search_stop(&g->search);
+	close_fd(g);
 	g->dead = true;
-	if (g->calling)
-		return;
-	site_get_cancel(&g->h);
-	free(g);
+	if (!g->calling)
+		free(g);
 }
 
 /* Lets go of the request: what follows is its last answer. */
@@ -60,14 +68,6 @@ static struct request *get_detach(struct get *g)
 	op_detach(req);
 	g->req = NULL;
 	return req;
-}
-
-static void get_drop(struct get *g)
-{
-	if (g->calling)
-		g->dropped = true;
-	else
-		site_get_cancel(&g->h);
 }
 
 static void get_precondition_failed(struct get *g)
@@ -111,65 +111,94 @@ static void get_unsatisfiable(struct get *g, uint64_t size)
 	get_free(g);
 }
 
-static void get_ask_site(struct get *g, struct site *site)
+/* What of it the client wants; in mid-body, what it still lacks. */
+static void get_range(const struct get *g, struct site_get_req *r)
 {
+	if (g->serving) {
+		r->range = RANGE_SPAN, r->off = g->at, r->len = g->end - g->at;
+		r->if_match = g->search.version.etag[0] ? g->search.version.etag : NULL;
+		return;
+	}
+	if (g->whole)
+		return;
+	switch (g->range.kind) {
+	case HTTP_RANGE_NONE:
+		break;
+	case HTTP_RANGE_FROM:
+		r->range = RANGE_FROM, r->off = g->range.first;
+		break;
+	case HTTP_RANGE_SPAN:
+		r->range = RANGE_SPAN, r->off = g->range.first;
+		r->len = g->range.last - g->range.first + (g->range.last - g->range.first < UINT64_MAX);
+		break;
+	case HTTP_RANGE_SUFFIX:
+		r->range = RANGE_SUFFIX, r->len = g->range.last;
+		break;
+	}
+}
+
+static bool get_ask(struct attempt *a, struct site *site)
+{
+	struct get *g = get_of(a);
 	struct site_get_req r = {.key = slice_of(g->key, g->key_n), .range = RANGE_ALL, .flags = SITE_TAKE_FD};
 	struct site_get *h;
 
-	if (!g->whole) {
-		switch (g->range.kind) {
-		case HTTP_RANGE_NONE:
-			break;
-		case HTTP_RANGE_FROM:
-			r.range = RANGE_FROM, r.off = g->range.first;
-			break;
-		case HTTP_RANGE_SPAN:
-			r.range = RANGE_SPAN, r.off = g->range.first;
-			r.len = g->range.last - g->range.first + (g->range.last - g->range.first < UINT64_MAX);
-			break;
-		case HTTP_RANGE_SUFFIX:
-			r.range = RANGE_SUFFIX, r.len = g->range.last;
-			break;
-		}
-	}
-	g->dropped = false;
-	g->calling = true;
-	h = site_get(site, &r, &get_cbs, g);
-	g->calling = false;
-	if (g->dead || g->dropped)
+	get_range(g, &r);
+	g->calling = a;
+	h = site_get(site, &r, &get_cbs, a);
+	g->calling = NULL;
+	if (g->dead || !a->open)
 		site_get_cancel(&h);
 	if (g->dead) {
 		free(g);
-		return;
+		return false;
 	}
-	g->h = h;
+	a->h.get = h;
+	return h != NULL;
 }
 
-static void get_ask(void *arg, struct site *site)
+static void get_drop(struct attempt *a, bool expired)
 {
-	get_ask_site(arg, site);
-}
-
-static void get_cancel(void *arg)
-{
-	get_drop(arg);
+	if (get_of(a)->calling == a)
+		return; /* get_ask() sees that it is not open any more */
+	if (expired)
+		site_get_expire(&a->h.get);
+	else
+		site_get_cancel(&a->h.get);
 }
 
 static void get_failed(void *arg, const struct search_verdict *v)
 {
 	struct get *g = arg;
+	struct request *req = get_detach(g);
+	char why[LOG_QUOTE_MAX];
 
-	op_not_found(get_detach(g), &g->search, v);
+	if (g->serving) {
+		log_warn("event=read-cut request_id=%s at=%" PRIu64 " left=%" PRIu64 " why=%s", req->id, g->at, g->end - g->at,
+		         log_quote(why, sizeof(why), slice_str(v->text ? v->text : "")));
+		response_cut(req);
+	} else {
+		op_not_found(req, &g->search, v);
+	}
 	get_free(g);
 }
 
-static const struct search_cbs search_cbs = {.ask = get_ask, .cancel = get_cancel, .failed = get_failed};
+static const struct search_cbs search_cbs = {.ask = get_ask, .drop = get_drop, .failed = get_failed};
 
 /* The range that was sent to the site cannot be used after all: the condition on it or before it is not what we thought. */
-static void get_whole(struct get *g)
+static void get_whole(struct get *g, struct attempt *a)
 {
 	g->whole = true;
-	search_again(&g->search);
+	search_again(a);
+}
+
+/* The site, or what it had given, has nothing more. */
+static void get_broke_off(struct get *g, struct attempt *a, int err, const char *reason)
+{
+	const struct site_result r = {.outcome = SITE_FAILED, .err = err, .reason = reason};
+
+	close_fd(g);
+	search_take_over(a, g->at, g->at > g->begun, &r);
 }
 
 static void get_serve(struct get *g, const struct object_info *info, uint64_t off, uint64_t len, int fd)
@@ -187,22 +216,40 @@ static void get_serve(struct get *g, const struct object_info *info, uint64_t of
 		stats_add(g->search.w->stats, STAT_CACHE_MISSES, 1);
 	g->serving = true;
 	g->fd = fd;
-	g->off = off, g->len = len;
+	g->begun = g->at = off;
+	g->end = off + len;
 	response_start(req, part ? 206 : 200, strbuf_slice(&headers), (int64_t)len);
 	strbuf_free(&headers);
 }
 
+static void get_go_on(struct get *g, struct attempt *a, uint64_t off, uint64_t len, int fd)
+{
+	struct request *req = g->req;
+	size_t n = strlen(req->site);
+
+	g->fd = fd;
+	g->begun = g->at;
+	if (off != g->at || len != g->end - g->at) {
+		get_broke_off(g, a, GFS_ERR_SITE_CORRUPT, "the site answered with another range than was asked for");
+		return;
+	}
+	stats_add(g->search.w->stats, STAT_READ_TAKEOVER, 1);
+	log_info("event=read-takeover request_id=%s site=%s at=%" PRIu64, req->id, a->site->name, g->at);
+	if (n + strlen(a->site->name) + 2 < sizeof(req->site))
+		snprintf(req->site + n, sizeof(req->site) - n, ",%s", a->site->name);
+}
+
 static void on_head(void *arg, const struct object_info *info, uint64_t off, uint64_t len, int fd)
 {
-	struct get *g = arg;
+	struct attempt *a = arg;
+	struct get *g = get_of(a);
 	uint64_t want_off, want_len;
 
-	if (g->dead || g->dropped)
+	if (g->dead || !a->open || !search_offer(a, info))
 		goto drop_fd;
-	if (!search_offer(&g->search, info)) {
-		get_drop(g);
-		search_pass(&g->search);
-		goto drop_fd;
+	if (g->serving) {
+		get_go_on(g, a, off, len, fd);
+		return;
 	}
 	switch (http_conditions_check(&g->conditions, true, true, info->etag, info->mtime_ms)) {
 	case HTTP_COND_NOT_MODIFIED:
@@ -217,8 +264,7 @@ static void on_head(void *arg, const struct object_info *info, uint64_t off, uin
 	if (g->range.kind != HTTP_RANGE_NONE && g->if_range.p && !http_if_range_ok(g->if_range, info->etag, info->mtime_ms)) {
 		g->range.kind = HTTP_RANGE_NONE;
 		if (!g->whole) {
-			get_drop(g);
-			get_whole(g);
+			get_whole(g, a);
 			goto drop_fd;
 		}
 	}
@@ -235,47 +281,65 @@ drop_fd:
 
 static bool on_data(void *arg, const void *p, size_t n)
 {
-	struct get *g = arg;
+	struct attempt *a = arg;
+	struct get *g = get_of(a);
 
-	if (g->dead || g->dropped)
+	if (g->dead || !a->open)
 		return true;
+	g->at += n;
 	return response_write(g->req, p, n);
 }
 
 static void get_finish(struct get *g)
 {
 	struct request *req = get_detach(g);
-	int fd = g->fd;
-	uint64_t off = g->off, len = g->len;
 
-	g->fd = -1;
 	get_free(g);
-	if (fd >= 0)
-		response_send_file(req, fd, off, len);
+	response_end(req);
+}
+
+static void on_file_done(struct request *req, uint64_t left)
+{
+	struct get *g = req->op;
+
+	g->at = g->end - left;
+	if (left == 0)
+		get_finish(g);
 	else
-		response_end(req);
+		get_broke_off(g, g->search.taken, GFS_ERR_IO, "the file broke off while it was sent");
+}
+
+static void get_send_file(struct get *g, const struct attempt *a)
+{
+	const struct site *site = worker_site_by_id(g->search.w, a->site->id);
+	struct response_file file = {.fd = g->fd, .off = g->at, .len = g->end - g->at, .done = on_file_done};
+
+	file.stall_ms = site ? site_conf_of(site)->stall_timeout_ms : g->search.w->conf->routing.read_deadline_ms;
+	g->fd = -1;
+	response_send_file(g->req, &file);
 }
 
 static void on_done(void *arg, const struct site_result *r, uint64_t object_size)
 {
-	struct get *g = arg;
+	struct attempt *a = arg;
+	struct get *g = get_of(a);
 
-	g->h = NULL;
-	if (g->dead || g->dropped)
+	if (g->dead || !a->open)
 		return;
-	if (g->serving && r->err == GFS_OK) {
-		get_finish(g);
-	} else if (g->serving) {
-		struct request *req = get_detach(g);
-
-		get_free(g);
-		response_cut(req);
-	} else if (r->err == GFS_ERR_RANGE && !g->whole && (g->if_range.p || http_conditions_any(&g->conditions))) {
-		get_whole(g);
-	} else if (r->err == GFS_ERR_RANGE) {
+	a->h.get = NULL;
+	if (g->serving && g->search.taken == a) {
+		if (r->err == GFS_OK && g->fd >= 0)
+			get_send_file(g, a);
+		else if (g->at == g->end)
+			get_finish(g);
+		else
+			get_broke_off(g, a, r->err ? r->err : GFS_ERR_SITE_CORRUPT, r->err ? r->reason : "the body ended early");
+	} else if (r->err == GFS_ERR_RANGE && !g->serving && !g->whole && (g->if_range.p || http_conditions_any(&g->conditions))) {
+		get_whole(g, a);
+	} else if (r->err == GFS_ERR_RANGE && !g->serving) {
 		get_unsatisfiable(g, object_size);
 	} else {
-		search_result(&g->search, r);
+		search_result(a, r);
 	}
 }
 
@@ -284,9 +348,10 @@ static const struct site_get_cbs get_cbs = {.head = on_head, .data = on_data, .d
 static void on_drain(struct request *req)
 {
 	struct get *g = req->op;
+	struct attempt *a = g->search.taken;
 
-	if (g->h)
-		site_get_resume(g->h);
+	if (a && a->open && a->h.get)
+		site_get_resume(a->h.get);
 }
 
 static void on_abort(struct request *req)
@@ -317,6 +382,7 @@ void op_get(struct request *req, struct slice key)
 	req->op = g;
 	req->on_abort = on_abort;
 	req->on_drain = on_drain;
+	req->ends_with_client = true;
 	search_start(&g->search, req->worker, slice_of(g->key, g->key_n),
 	             slice_caseeq_str(http_head_get(&req->head, "X-GlobalFS-Consistency"), "current"), &search_cbs, g);
 }

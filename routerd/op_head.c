@@ -78,5 +78,6 @@ void op_head(struct request *req, struct slice key)
 	memcpy(h->key, key.p, key.n);
 	req->op = h;
 	req->on_abort = on_abort;
+	req->ends_with_client = true;
 	find_start(&h->find, req->worker, slice_of(h->key, key.n), slice_caseeq_str(consistency, "current"), on_found, req);
 }

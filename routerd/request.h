@@ -31,10 +31,11 @@ struct request {
 	void *op;
 	void (*on_abort)(struct request *req); /* the client is gone; req is freed after it returns */
 	void (*on_drain)(struct request *req); /* the output fell below the low mark after response_write() had returned false */
+	bool ends_with_client; /* a client that shuts its side before the answer has begun is gone: there is nobody to work for */
 	/* for the access log and stats; set by the handler */
 	int stat_ok, stat_err, stat_time; /* enum stat_id, or -1 */
 	const char *op_name;              /* "get"; static */
-	char site[64];                    /* that answered */
+	char site[160];                   /* that answered; several, in order, when one took over from another */
 	/* conn.c's */
 	int status;
 	uint64_t body_in, body_out;
@@ -59,9 +60,18 @@ static inline int64_t request_body_length(const struct request *req) /* -1: chun
 void response_start(struct request *req, int status, struct slice headers, int64_t length);
 /* Copies. False: above the high mark (256 KiB), wait for on_drain. */
 bool response_write(struct request *req, const void *p, size_t n);
-/* Takes fd: [off, off+len) of a regular file goes out by sendfile (blocks read ahead on the pool when they are not resident).
- * Ends the response by itself. Only with a known length, instead of response_write(). */
-void response_send_file(struct request *req, int fd, uint64_t off, uint64_t len);
+
+struct response_file {
+	int fd;           /* taken */
+	uint64_t off, len;
+	int64_t stall_ms; /* a disk that does not give a byte for so long has failed */
+	/* When all of it has gone to the socket (left 0), or the file broke off: it could not be read, or became shorter. Then the
+	 * response goes on: with more bytes, another file, or its end. Runs from the loop or before response_send_file() returns. */
+	void (*done)(struct request *req, uint64_t left);
+};
+/* A range of a regular file goes out by sendfile (blocks read ahead on the pool when they are not resident). Only with a known
+ * length. Nothing else is sent until done() has run. req may be gone when it returns. */
+void response_send_file(struct request *req, const struct response_file *file);
 void response_end(struct request *req); /* req may be gone when it returns */
 /* The body cannot be completed: the connection is cut, so that the client sees it. req is gone when it returns. */
 void response_cut(struct request *req);

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/log.h"
@@ -180,20 +181,21 @@ void response_end(struct request *req)
 	conn_run(c);
 }
 
-void response_send_file(struct request *req, int fd, uint64_t off, uint64_t len)
+void response_send_file(struct request *req, const struct response_file *file)
 {
 	struct conn_reply *r = &req->conn->reply;
 
 	gfs_assert(req->responded && r->has_length && !r->ended);
 	if (r->no_body) {
-		conn_out_file(req->conn, fd, off, 0);
-	} else {
-		gfs_assert(len == r->left);
-		r->left = 0;
-		req->body_out += len;
-		conn_out_file(req->conn, fd, off, len);
+		close(file->fd);
+		file->done(req, 0);
+		return;
 	}
-	response_end(req);
+	gfs_assert(file->len <= r->left);
+	r->left -= file->len;
+	req->body_out += file->len;
+	conn_out_file(req->conn, file);
+	conn_run(req->conn);
 }
 
 void response_cut(struct request *req)

@@ -1,184 +1,185 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which site to ask next, and what it means when none of them has the object: see search.h. */
+/*
+ * Which site to ask next: the walk over the candidates, its passes and its timer. See search.h; search_plan.c makes the candidates,
+ * search_judge.c says what their answers amount to, patience.c how long to wait.
+ *
+ * Passes: everybody once (FIRST); then older versions if any were met and may be served (OLD_ONES); retries of those that
+ * failed, as far as configured (RETRY); those that were cut short because others were waiting, with all the time that is left
+ * (PATIENT). In mid-body, the sites that broke off before come after the others (BROKEN).
+ */
 #include "config.h"
 
 #include "search.h"
 
 #include <event2/event.h>
+#include <event2/util.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "common/xalloc.h"
-
-/* While others wait to be asked, no site holds up a read for longer than this. */
-#define SEARCH_IMPATIENCE_MS 5000
 
 static void search_next(struct search *s);
 
-static void timer_set(struct search *s, int64_t ms, bool is_attempt)
-{
-	struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000};
+/* ---- the timer ---- */
 
-	s->timer_is_attempt = is_attempt;
-	evtimer_add(s->timer, &tv);
+static void timer_set(struct search *s, int64_t us)
+{
+	struct timeval tv = {.tv_sec = us / 1000000, .tv_usec = us % 1000000};
+
+	evtimer_add(&s->timer, &tv);
 }
 
 /* Goes on from the loop, so that an attempt that ends at once cannot nest. */
-static void search_go_on(struct search *s)
+static void search_go_on(struct search *s, int64_t ms)
 {
-	timer_set(s, 0, false);
+	s->hedge_us = 0;
+	timer_set(s, ms * 1000);
+}
+
+/* For what comes first of what is awaited. */
+static void search_arm(struct search *s)
+{
+	int64_t now_us = clock_mono_us(), at_us = s->hedge_us ? s->hedge_us : INT64_MAX;
+
+	for (int i = 0; i < 2; i++) {
+		if (s->tries[i].open && s->tries[i].end_ms * 1000 < at_us)
+			at_us = s->tries[i].end_ms * 1000;
+	}
+	timer_set(s, at_us > now_us ? at_us - now_us : 0);
+}
+
+static bool any_open(const struct search *s)
+{
+	return s->tries[0].open || s->tries[1].open;
+}
+
+/* After an attempt has ended: the other one may still answer, else on with the walk. */
+static void search_settle(struct search *s)
+{
+	if (any_open(s))
+		search_arm(s);
+	else
+		search_go_on(s, 0);
+}
+
+/* ---- one attempt ---- */
+
+static void site_failed(struct search_site *c, int err, const char *why)
+{
+	c->said = SEARCH_FAULT;
+	c->err = err;
+	snprintf(c->why, sizeof(c->why), "%s", why);
+}
+
+static void attempt_drop(struct attempt *a, bool expired)
+{
+	if (!a->open)
+		return;
+	a->open = false;
+	a->s->cbs->drop(a, expired);
+}
+
+static void attempt_expire(struct attempt *a)
+{
+	struct search *s = a->s;
+
+	site_failed(a->site, GFS_ERR_TIMEOUT, "timed out");
+	stats_add(s->w->stats, STAT_READ_FALLBACK, 1);
+	log_info("event=read-fault site=%s why=\"timed out\"", a->site->name);
+	attempt_drop(a, true);
+}
+
+static void attempt_start(struct search *s, struct search_site *c, struct site *site, int64_t ms, bool hedge)
+{
+	struct attempt *a = s->tries[0].open ? &s->tries[1] : &s->tries[0];
+
+	gfs_assert(!a->open);
+	*a = (struct attempt){.s = s, .site = c, .open = true, .hedge = hedge, .end_ms = clock_mono_ms() + ms};
+	if (s->cbs->ask(a, site) && !s->taken)
+		search_arm(s);
+}
+
+/* ---- hedges ---- */
+
+/* Who may be asked besides the site that is asked. Nobody while half of the sites are not well: they would carry the load twice. */
+static struct search_site *hedge_target(struct search *s)
+{
+	struct search_site *best = NULL;
+	size_t n_well = 0;
+
+	for (size_t i = s->n; i-- > 0;) {
+		n_well += s->v[i].well;
+		if (i > s->at && s->v[i].well && s->v[i].said == SEARCH_UNASKED)
+			best = &s->v[i];
+	}
+	return 2 * n_well > s->n ? best : NULL;
+}
+
+/* Not while it cannot be told whose copy is current: the first site is the best guess. */
+static int64_t hedge_due_us(struct search *s, const struct search_site *c)
+{
+	int64_t wait_us = patience_hedge_us(c->p95_us);
+
+	if (!s->w->conf->routing.hedge || s->pass != SEARCH_FIRST || s->mid_body || s->unverified || wait_us == 0 || !hedge_target(s))
+		return 0;
+	return clock_mono_us() + wait_us;
+}
+
+/* True when it was sent; s may be gone then. */
+static bool hedge_send(struct search *s)
+{
+	int64_t left = s->deadline_ms - clock_mono_ms(), ms;
+	struct search_site *c = hedge_target(s);
+	struct site *site = c ? worker_site_by_id(s->w, c->id) : NULL;
+
+	if (!site || left <= 0 || !hedge_budget_take(&s->w->hedges))
+		return false;
+	stats_add(s->w->stats, STAT_HEDGE_SENT, 1);
+	ms = patience_ms(c->p95_us);
+	c->cut_short = ms < left;
+	attempt_start(s, c, site, ms < left ? ms : left, true);
+	return true;
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct search *s = arg;
-	struct search_site *c;
+	int64_t now_us = clock_mono_us();
 
 	(void)fd, (void)what;
-	if (s->timer_is_attempt) {
-		c = &s->v[s->at];
-		c->said = SEARCH_FAULT;
-		c->err = GFS_ERR_TIMEOUT;
-		snprintf(c->why, sizeof(c->why), "timed out");
-		s->cbs->cancel(s->arg);
+	for (int i = 0; i < 2; i++) {
+		if (s->tries[i].open && now_us >= s->tries[i].end_ms * 1000)
+			attempt_expire(&s->tries[i]);
 	}
-	search_next(s);
-}
-
-static bool lists(const uint64_t *ids, size_t n, uint32_t id)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (ids[i] == id)
-			return true;
-	}
-	return false;
-}
-
-/* Whose 404 counts: the sites that every acknowledged write is on. Under a rule that keeps reads away from all of those, the
- * ones it routes reads to. A site that joined later says nothing about what was written before; when all of them joined one by
- * one, the first has seen the most. */
-static void mark_authoritative(struct search *s)
-{
-	bool any_sync = false, any_founder = false;
-	uint32_t first_id = UINT32_MAX;
-
-	for (size_t i = 0; i < s->n; i++)
-		any_sync = any_sync || s->v[i].sync;
-	for (size_t i = 0; i < s->n; i++) {
-		const struct search_site *c = &s->v[i];
-
-		if (any_sync && !c->sync)
-			continue;
-		any_founder = any_founder || !c->joined;
-		first_id = c->id < first_id ? c->id : first_id;
-	}
-	for (size_t i = 0; i < s->n; i++) {
-		struct search_site *c = &s->v[i];
-
-		c->authoritative = (c->sync || !any_sync) && !c->lagging && (any_founder ? !c->joined : c->id == first_id);
-	}
-}
-
-static void search_plan(struct search *s, const struct repld_location *loc)
-{
-	const struct conf *conf = s->w->conf;
-	struct route_site v[ROUTE_MAX];
-	struct route_write write;
-	struct route_read read;
-	size_t n = candidates_build(s->w, v);
-
-	for (size_t i = 0; loc && i < n; i++)
-		v[i].stale = lists(loc->stale_sites, loc->n_stale, v[i].conf->id);
-	route_write(v, n, policy_match(conf->rules, conf->n_rules, s->key, OP_WRITE), conf->routing.write_min, &write);
-	route_read(v, n, policy_match(conf->rules, conf->n_rules, s->key, OP_READ), conf->routing.order, &read);
-	s->n = read.n;
-	s->v = xcalloc(s->n ? s->n : 1, sizeof(*s->v));
-	for (size_t i = 0; i < s->n; i++) {
-		const struct route_site *r = &v[read.order[i]];
-
-		s->v[i].id = r->conf->id;
-		snprintf(s->v[i].name, sizeof(s->v[i].name), "%s", r->conf->name);
-		s->v[i].lagging = r->stale;
-		s->v[i].joined = r->conf->runtime;
-		for (size_t k = 0; k < write.n_sync; k++)
-			s->v[i].sync = s->v[i].sync || write.sync[k] == read.order[i];
-	}
-	mark_authoritative(s);
-	s->at = SIZE_MAX;
-}
-
-static void search_fail(struct search *s, int err, const char *text)
-{
-	struct search_verdict v = {.err = err, .text = text, .retry_after_s = s->retry_after_s};
-
-	if (gfs_err_retryable(err) && v.retry_after_s == 0)
-		v.retry_after_s = 1;
-	s->cbs->failed(s->arg, &v);
-}
-
-/* True when it is known that the object does not exist. */
-static bool is_missing(const struct search *s)
-{
-	bool any_said_so = false, all_sync = true, any_sync = false;
-
-	if (s->known && s->deleted)
-		return true; /* and a newer write that is not decided is nowhere to be seen */
-	for (size_t i = 0; i < s->n; i++) {
-		const struct search_site *c = &s->v[i];
-
-		if (c->said == SEARCH_OLDER)
-			return false;
-		any_said_so = any_said_so || (c->authoritative && c->said == SEARCH_MISSING);
-		any_sync = any_sync || c->sync;
-		all_sync = all_sync && (!c->sync || c->said == SEARCH_MISSING);
-	}
-	/* A write that is not decided yet makes every target lag; if all of them say that nothing was there before, so do we. */
-	return any_said_so || (s->known && !s->decided && any_sync && all_sync);
-}
-
-static void search_conclude(struct search *s)
-{
-	struct strbuf text = STRBUF_INIT;
-	bool all_timed_out = true;
-	unsigned silent = 0, older = 0;
-
-	if (is_missing(s)) {
-		search_fail(s, GFS_ERR_NO_SUCH_KEY, NULL);
+	if (!any_open(s)) {
+		s->hedge_us = 0;
+		search_next(s);
 		return;
 	}
-	strbuf_adds(&text, "no answer from ");
-	for (size_t i = 0; i < s->n; i++) {
-		const struct search_site *c = &s->v[i];
-
-		older += c->said == SEARCH_OLDER;
-		if (c->said != SEARCH_FAULT)
-			continue;
-		strbuf_addf(&text, "%s%s (%s)", silent++ ? ", " : "", c->name, c->why);
-		all_timed_out = all_timed_out && c->err == GFS_ERR_TIMEOUT;
+	if (s->hedge_us && now_us >= s->hedge_us) {
+		s->hedge_us = 0;
+		if (hedge_send(s))
+			return;
 	}
-	if (silent == 0) {
-		strbuf_reset(&text);
-		strbuf_adds(&text, s->n == 0 ? "no site serves this key"
-		                             : older ? "only older versions of it can be reached"
-		                                     : "the sites that must have it cannot tell, others do not have it");
-	}
-	search_fail(s, silent && all_timed_out ? GFS_ERR_TIMEOUT : GFS_ERR_SITE_DOWN, strbuf_str(&text));
-	strbuf_free(&text);
+	search_arm(s);
 }
 
-static bool pass_has(const struct search *s, const struct search_site *c)
+/* ---- the walk ---- */
+
+static bool pass_has(const struct search *s, const struct search_site *c, int64_t now_ms)
 {
 	switch (s->pass) {
 	case SEARCH_FIRST:
-		return c->said == SEARCH_UNASKED;
+		return c->said == SEARCH_UNASKED && !c->broke;
 	case SEARCH_OLD_ONES:
 		return c->said == SEARCH_OLDER;
 	case SEARCH_PATIENT:
 		return c->cut_short;
+	case SEARCH_BROKEN:
+		return c->said == SEARCH_UNASKED && c->broke;
 	case SEARCH_RETRY:
-		return c->said == SEARCH_FAULT;
+		return c->said == SEARCH_FAULT && !c->cut_short && gfs_err_retryable(c->err) && c->not_before_ms <= now_ms;
 	}
 	return false;
 }
@@ -187,95 +188,143 @@ static bool any_in_pass(struct search *s, enum search_pass pass)
 {
 	s->pass = pass;
 	for (size_t i = 0; i < s->n; i++) {
-		if (pass_has(s, &s->v[i]))
+		if (pass_has(s, &s->v[i], INT64_MAX))
 			return true;
 	}
 	return false;
 }
 
-static int64_t retry_delay_ms(const struct search *s)
+static unsigned cut_short_count(const struct search *s)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < s->n; i++)
+		n += s->v[i].cut_short;
+	return n;
+}
+
+static int64_t backoff_ms(const struct search *s, unsigned n)
+{
+	uint64_t chance;
+
+	/* by chance, so that clients do not come back together */
+	evutil_secure_rng_get_bytes(&chance, sizeof(chance));
+	return patience_retry_ms(s->w->conf, n, chance);
+}
+
+/* How long until the next round of retries: not before the first site that may be asked again wants it. -1: there is none. */
+static int64_t retry_in_ms(struct search *s)
 {
 	const struct conf *conf = s->w->conf;
-	double ms = (double)conf->resilience.retry.initial_delay_ms;
+	int64_t now_ms = clock_mono_ms(), ready_ms = INT64_MAX, delay_ms;
 
-	for (unsigned i = 1; i < s->rounds && ms < (double)conf->resilience.retry.max_delay_ms; i++)
-		ms *= conf->resilience.retry.multiplier;
-	if (ms > (double)conf->resilience.retry.max_delay_ms)
-		ms = (double)conf->resilience.retry.max_delay_ms;
-	/* Half fixed, half by chance, so that clients do not come back together. */
-	return (int64_t)(ms / 2 + ms / 2 * (double)(clock_mono_us() % 1000) / 1000);
+	if (!conf->resilience.retry.enabled || s->rounds + 1 >= conf->resilience.retry.max_attempts)
+		return -1;
+	s->pass = SEARCH_RETRY;
+	for (size_t i = 0; i < s->n; i++) {
+		if (pass_has(s, &s->v[i], INT64_MAX) && s->v[i].not_before_ms < ready_ms)
+			ready_ms = s->v[i].not_before_ms;
+	}
+	if (ready_ms == INT64_MAX)
+		return -1;
+	delay_ms = backoff_ms(s, s->rounds);
+	return ready_ms > now_ms + delay_ms ? ready_ms - now_ms : delay_ms;
 }
 
 /* Every candidate of this pass was asked. */
 static void pass_over(struct search *s)
 {
-	const struct conf *conf = s->w->conf;
 	enum search_pass last = s->pass;
-	int64_t left = s->deadline_ms - clock_mono_ms();
+	int64_t left = s->deadline_ms - clock_mono_ms(), delay;
+	bool patient = cut_short_count(s) > 0;
 
 	s->at = SIZE_MAX;
-	if (!s->only_current && last != SEARCH_OLD_ONES && any_in_pass(s, SEARCH_OLD_ONES)) {
-		search_go_on(s);
+	if (!s->mid_body && !s->only_current && last != SEARCH_OLD_ONES && any_in_pass(s, SEARCH_OLD_ONES)) {
+		search_go_on(s, 0);
 		return;
 	}
-	if (is_missing(s) || left <= 0) {
+	if (left <= 0 || (!s->mid_body && search_is_missing(s))) {
 		search_conclude(s);
 		return;
 	}
-	if (last == SEARCH_FIRST && any_in_pass(s, SEARCH_PATIENT)) {
-		search_go_on(s);
+	if (s->mid_body && last == SEARCH_FIRST && any_in_pass(s, SEARCH_BROKEN)) {
+		delay = backoff_ms(s, s->breaks - 1);
+		search_go_on(s, delay < left ? delay : left);
 		return;
 	}
-	s->rounds++;
-	if (conf->resilience.retry.enabled && s->rounds < conf->resilience.retry.max_attempts && any_in_pass(s, SEARCH_RETRY) &&
-	    retry_delay_ms(s) < left) {
-		timer_set(s, retry_delay_ms(s), false);
+	delay = retry_in_ms(s);
+	if (delay >= 0 && delay < left && (!patient || delay <= patience_ms(0))) {
+		s->rounds++;
+		s->pass = SEARCH_RETRY;
+		search_go_on(s, delay);
+		return;
+	}
+	if (patient) {
+		s->pass = SEARCH_PATIENT;
+		search_go_on(s, 0);
 		return;
 	}
 	search_conclude(s);
 }
 
+/* As long as others wait to be asked no site holds up a read for much longer than it is used to. */
+static int64_t time_for(const struct search *s, struct search_site *c, int64_t left)
+{
+	unsigned waiting = cut_short_count(s) - c->cut_short;
+	int64_t now_ms = clock_mono_ms(), ms = patience_ms(c->p95_us);
+	bool others = waiting > 0;
+
+	c->cut_short = false;
+	if (s->pass == SEARCH_PATIENT)
+		return left / (waiting + 1);
+	for (size_t i = s->at + 1; i < s->n; i++)
+		others = others || (&s->v[i] != c && pass_has(s, &s->v[i], now_ms));
+	if (!others || ms >= left)
+		return left;
+	c->cut_short = true;
+	return ms;
+}
+
 static void search_ask(struct search *s, struct search_site *c)
 {
 	int64_t left = s->deadline_ms - clock_mono_ms();
-	bool others = false;
 	struct site *site = worker_site_by_id(s->w, c->id);
 
 	if (!site || left <= 0) {
-		c->said = SEARCH_FAULT;
-		c->err = site ? GFS_ERR_TIMEOUT : GFS_ERR_NO_SUCH_SITE;
-		snprintf(c->why, sizeof(c->why), "%s", site ? "not asked in time" : "removed");
-		search_go_on(s);
+		site_failed(c, site ? GFS_ERR_TIMEOUT : GFS_ERR_NO_SUCH_SITE, site ? "not asked in time" : "removed");
+		c->cut_short = false;
+		search_go_on(s, 0);
 		return;
 	}
-	for (size_t i = s->at + 1; i < s->n; i++)
-		others = others || pass_has(s, &s->v[i]);
-	c->cut_short = others && s->pass == SEARCH_FIRST && left > SEARCH_IMPATIENCE_MS;
-	timer_set(s, c->cut_short ? SEARCH_IMPATIENCE_MS : left, true);
-	s->cbs->ask(s->arg, site);
+	s->hedge_us = hedge_due_us(s, c);
+	attempt_start(s, c, site, time_for(s, c, left), false);
 }
 
 static void search_next(struct search *s)
 {
-	if (s->repeat) {
-		s->repeat = false;
-		search_ask(s, &s->v[s->at]);
+	struct search_site *repeat = s->repeat;
+	int64_t now_ms = clock_mono_ms();
+
+	s->repeat = NULL;
+	if (repeat) {
+		search_ask(s, repeat);
 		return;
 	}
 	/* An answer of 404 that counts ends the search when the configuration says so. */
-	if (s->w->conf->routing.on_missing == MISSING_AUTHORITATIVE && s->at != SIZE_MAX && s->v[s->at].authoritative &&
-	    s->v[s->at].said == SEARCH_MISSING) {
+	if (s->w->conf->routing.on_missing == MISSING_AUTHORITATIVE && !s->mid_body && search_authority_lacks_it(s)) {
 		search_conclude(s);
 		return;
 	}
 	for (s->at++; s->at < s->n; s->at++) {
-		if (pass_has(s, &s->v[s->at])) {
+		if (pass_has(s, &s->v[s->at], now_ms)) {
 			search_ask(s, &s->v[s->at]);
 			return;
 		}
 	}
 	pass_over(s);
 }
+
+/* ---- begin and end ---- */
 
 static void search_begin(struct search *s)
 {
@@ -317,8 +366,9 @@ void search_start(struct search *s, struct worker *w, struct slice key, bool onl
 	s->cbs = cbs;
 	s->arg = arg;
 	s->deadline_ms = clock_mono_ms() + w->conf->routing.read_deadline_ms;
-	s->timer = evtimer_new(w->base, on_timer, s);
-	gfs_assert(s->timer);
+	evtimer_assign(&s->timer, w->base, on_timer, s);
+	if (w->conf->routing.hedge)
+		hedge_budget_earn(&w->hedges, w->conf->routing.hedge_share);
 	if (keys_board_dirty(&w->keys_board, keys_board_cell(key))) {
 		s->lookup = repld_lookup(w->repld, key, on_located, s);
 		return;
@@ -329,46 +379,25 @@ void search_start(struct search *s, struct worker *w, struct slice key, bool onl
 
 void search_stop(struct search *s)
 {
+	attempt_drop(&s->tries[0], false);
+	attempt_drop(&s->tries[1], false);
 	if (s->lookup)
 		repld_lookup_cancel(s->w->repld, s->lookup);
 	s->lookup = 0;
-	if (s->timer)
-		event_free(s->timer);
-	s->timer = NULL;
+	evtimer_del(&s->timer);
 	free(s->v);
 	s->v = NULL;
 	s->n = 0;
 }
 
-/* Whether a copy is at least as new as what the journal decided, which counts while a newer write is not decided. A lagging site's
- * copy must then be of the newer write itself: that one may be acknowledged, its COMMIT on the way to repld. A copy without a tag
- * that has the decided bytes is the decided version as well: some stores lose metadata. */
-static bool is_current(const struct search *s, const struct search_site *c, const struct object_info *info)
-{
-	if (!s->known)
-		return true;
-	if (!s->decided && c->lagging)
-		return !gen_is_none(&s->pending) && gen_cmp(&info->gen, &s->pending) >= 0;
-	if (gen_is_none(&s->gen))
-		return true;
-	return gen_cmp(&info->gen, &s->gen) >= 0 || (!s->deleted && info->etag[0] && strcmp(info->etag, s->etag) == 0);
-}
+/* ---- answers ---- */
 
-static bool authority_lacks_it(const struct search *s)
+static bool may_serve(struct search *s, struct search_site *c, const struct object_info *info)
 {
-	for (size_t i = 0; i < s->n; i++)
-		if (s->v[i].authoritative && s->v[i].said == SEARCH_MISSING)
-			return true;
-	return false;
-}
-
-bool search_offer(struct search *s, const struct object_info *info)
-{
-	struct search_site *c = &s->v[s->at];
-	bool older = !is_current(s, c, info), first_old = true;
+	bool older = !search_is_current(s, c, info), first_old = true;
 
 	/* What is left of a deleted object is none, nor is what a write under way may just have deleted. */
-	if (older && (s->deleted || (!s->decided && authority_lacks_it(s)))) {
+	if (older && (s->deleted || (!s->decided && search_authority_lacks_it(s)))) {
 		c->said = SEARCH_MISSING;
 		return false;
 	}
@@ -380,43 +409,117 @@ bool search_offer(struct search *s, const struct object_info *info)
 		return false;
 	}
 	s->serves_stale = older;
-	evtimer_del(s->timer);
 	return true;
 }
 
-void search_pass(struct search *s)
+static bool may_go_on(const struct search *s, struct search_site *c, const struct object_info *info)
 {
-	search_go_on(s);
+	if (search_same_version(&s->version, info))
+		return true;
+	c->said = SEARCH_OLDER;
+	return false;
 }
 
-void search_again(struct search *s)
+static void keep_version(struct search *s, const struct object_info *info)
 {
-	s->repeat = true;
-	search_go_on(s);
+	s->version.size = info->size;
+	memcpy(s->version.etag, info->etag, sizeof(s->version.etag));
+	s->version.gen = info->gen_tagged ? info->gen : (struct gen){0};
 }
 
-void search_result(struct search *s, const struct site_result *r)
+static void hedge_won(struct search *s)
 {
-	struct search_site *c = &s->v[s->at];
+	stats_add(s->w->stats, STAT_HEDGE_WON, 1);
+	hedge_budget_won(&s->w->hedges);
+}
+
+bool search_offer(struct attempt *a, const struct object_info *info)
+{
+	struct search *s = a->s;
+	struct attempt *other = a == &s->tries[0] ? &s->tries[1] : &s->tries[0];
+
+	a->site->cut_short = false;
+	if (!(s->mid_body ? may_go_on(s, a->site, info) : may_serve(s, a->site, info))) {
+		attempt_drop(a, false);
+		search_settle(s);
+		return false;
+	}
+	if (a->hedge)
+		hedge_won(s);
+	attempt_drop(other, false);
+	s->hedge_us = 0;
+	evtimer_del(&s->timer);
+	s->taken = a;
+	if (!s->mid_body)
+		keep_version(s, info);
+	return true;
+}
+
+void search_again(struct attempt *a)
+{
+	struct search *s = a->s;
+
+	attempt_drop(a, false);
+	s->taken = NULL;
+	s->repeat = a->site;
+	search_go_on(s, 0);
+}
+
+static void note_fault(struct search *s, struct search_site *c, const struct site_result *r)
+{
 	char q1[LOG_QUOTE_MAX], q2[LOG_QUOTE_MAX];
 
-	if (r->err == GFS_ERR_NO_SUCH_KEY) {
-		c->said = SEARCH_MISSING;
-	} else {
-		c->said = SEARCH_FAULT;
-		c->err = r->err;
-		snprintf(c->why, sizeof(c->why), "%s", r->reason && r->reason[0] ? r->reason : gfs_err_text(r->err));
-		if (r->retry_after_s > s->retry_after_s)
-			s->retry_after_s = r->retry_after_s;
-		stats_add(s->w->stats, STAT_READ_FALLBACK, 1);
-		log_info("event=read-fault site=%s key=%s why=%s", c->name, log_quote(q1, sizeof(q1), s->key),
-		         log_quote(q2, sizeof(q2), slice_str(c->why)));
-	}
+	site_failed(c, r->err, r->reason && r->reason[0] ? r->reason : gfs_err_text(r->err));
+	c->not_before_ms = r->retry_after_s ? clock_mono_ms() + (int64_t)r->retry_after_s * 1000 : 0;
+	stats_add(s->w->stats, STAT_READ_FALLBACK, 1);
+	log_info("event=read-fault site=%s key=%s why=%s", c->name, log_quote(q1, sizeof(q1), s->key),
+	         log_quote(q2, sizeof(q2), slice_str(c->why)));
+}
+
+void search_result(struct attempt *a, const struct site_result *r)
+{
+	struct search_site *c = a->site;
+
+	a->open = false;
 	c->cut_short = false;
-	search_go_on(s);
+	if (r->err == GFS_ERR_NO_SUCH_KEY)
+		c->said = SEARCH_MISSING;
+	else if (a->s->mid_body && (r->err == GFS_ERR_PRECONDITION || r->err == GFS_ERR_RANGE))
+		c->said = SEARCH_OLDER;
+	else
+		note_fault(a->s, c, r);
+	search_settle(a->s);
+}
+
+void search_take_over(struct attempt *a, uint64_t from, bool moved, const struct site_result *r)
+{
+	struct search *s = a->s;
+	int64_t now_ms = clock_mono_ms();
+
+	attempt_drop(a, false);
+	s->taken = NULL;
+	s->mid_body = true;
+	s->pass = SEARCH_FIRST;
+	s->at = SIZE_MAX;
+	s->rounds = 0;
+	s->breaks++;
+	s->deadline_ms = now_ms + s->w->conf->routing.read_deadline_ms;
+	note_fault(s, a->site, r);
+	a->site->broke = true;
+	a->site->stuck_at = moved ? UINT64_MAX : from;
+	for (size_t i = 0; i < s->n; i++) {
+		struct search_site *c = &s->v[i];
+
+		c->cut_short = false;
+		if (c->stuck_at == from || c->not_before_ms > now_ms)
+			c->said = SEARCH_FAULT;
+		else
+			c->said = SEARCH_UNASKED;
+	}
+	search_go_on(s, 0);
 }
 
 const char *search_site_name(const struct search *s)
 {
-	return s->v[s->at].name;
+	return s->taken ? s->taken->site->name : "";
 }

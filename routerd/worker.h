@@ -14,6 +14,8 @@
 #include "common/stubs/healthd_client.h"
 #include "common/stubs/repld_client.h"
 
+#include "patience.h"
+
 struct conn_list;
 
 /* An open site of the current table; kept while operations run on it after it left the table. */
@@ -41,6 +43,7 @@ struct worker {
 	const char *api_key;       /* NULL: no authentication */
 	int64_t started_ms;        /* real time */
 	uint64_t spool_used;
+	struct hedge_budget hedges;
 	bool draining;
 };
 

@@ -120,6 +120,7 @@ struct conf {
 		uint32_t write_min;               /* 0 = all primaries */
 		int64_t read_deadline_ms;         /* for the first byte, over all attempts */
 		bool hedge;
+		double hedge_share;               /* of the reads, that may be hedged */
 	} routing;
 	struct {
 		int64_t in_doubt_ms;              /* before an intent whose owner died may be withdrawn */

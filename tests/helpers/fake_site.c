@@ -34,7 +34,9 @@ struct fake_op {
 	struct site_get_cbs get_cbs;
 	enum range_kind range;
 	uint64_t off, len;
-	bool take_fd, headed;
+	bool take_fd, headed, has_if_match, broken;
+	char if_match[ETAG_MAX];
+	unsigned slow_ms;
 	/* head, list, probe, delete */
 	site_head_cb *head_cb;
 	site_list_cb *list_cb;
@@ -57,6 +59,7 @@ static struct fake_op *op_new(struct site *site, struct slice key, event_callbac
 	op->key = xmemdup(key.n ? key.p : "", key.n);
 	op->n = key.n;
 	op->arg = arg;
+	op->slow_ms = op->store->slow_ms;
 	op->ev = event_new(site->env->base, -1, 0, step, op);
 	site_op_began(site);
 	event_active(op->ev, EV_TIMEOUT, 0);
@@ -106,11 +109,27 @@ static void etag_of(const char *body, char etag[ETAG_MAX], uint64_t *crc)
 	etag_calc_destroy(&c);
 }
 
-static void info_of(const struct fake_object *o, struct object_info *info)
+static void info_of(const struct fake_store *s, const struct fake_object *o, struct object_info *info)
 {
-	*info = (struct object_info){.size = strlen(o->body), .mtime_ms = o->mtime_ms, .gen = o->gen, .gen_tagged = true};
+	*info = (struct object_info){.size = strlen(o->body), .mtime_ms = o->mtime_ms, .gen = o->gen, .gen_tagged = !s->no_tags};
 	etag_of(o->body, info->etag, &info->crc64);
+	if (s->etag)
+		snprintf(info->etag, sizeof(info->etag), "%s", s->etag);
+	if (s->no_tags)
+		info->gen = gen_derive(o->mtime_ms, "fake");
 	info->has_crc64 = true;
+}
+
+/* A step that has to wait is run again. */
+static bool is_early(struct fake_op *op)
+{
+	struct timeval tv = {.tv_usec = op->slow_ms * 1000};
+
+	if (op->slow_ms == 0)
+		return false;
+	op->slow_ms = 0;
+	event_add(op->ev, &tv);
+	return true;
 }
 
 /* ---- get ---- */
@@ -136,11 +155,12 @@ static bool resolve(struct fake_op *op, uint64_t size)
 	return false;
 }
 
-static int body_fd(const char *body)
+static int body_fd(const struct fake_store *s, const char *body)
 {
 	int fd = memfd_create("fake", MFD_CLOEXEC);
+	size_t n = s->fd_bytes ? s->fd_bytes : strlen(body);
 
-	gfs_assert(fd >= 0 && write(fd, body, strlen(body)) == (ssize_t)strlen(body));
+	gfs_assert(fd >= 0 && write(fd, body, n) == (ssize_t)n);
 	return fd;
 }
 
@@ -148,41 +168,66 @@ static void get_end(struct fake_op *op, int err, uint64_t size)
 {
 	struct site_result r = result(err);
 
+	r.retry_after_s = err ? op->store->retry_after_s : 0;
 	op->get_cbs.done(op->arg, &r, size);
 	op_free(op);
+}
+
+/* How much of the range is sent before it breaks off. */
+static uint64_t get_cut(struct fake_op *op)
+{
+	struct fake_store *s = op->store;
+	uint64_t n = s->cut_bytes ? s->cut_bytes - 1 : op->len / 2;
+
+	if (!s->cut || n > op->len)
+		return op->len;
+	if (s->cuts && --s->cuts == 0)
+		s->cut = false;
+	op->broken = true;
+	return n;
+}
+
+static void get_head(struct fake_op *op)
+{
+	const struct fake_object *o = op_object(op);
+	struct object_info info;
+	int err = read_err(op->store);
+
+	if (err || !o) {
+		get_end(op, err ? err : GFS_ERR_NO_SUCH_KEY, 0);
+		return;
+	}
+	info_of(op->store, o, &info);
+	if (op->has_if_match && !op->store->ignores_if_match && strcmp(op->if_match, info.etag) != 0) {
+		get_end(op, GFS_ERR_PRECONDITION, 0);
+		return;
+	}
+	if (!resolve(op, info.size)) {
+		get_end(op, GFS_ERR_RANGE, info.size);
+		return;
+	}
+	op->headed = true;
+	event_active(op->ev, EV_TIMEOUT, 0); /* first: head() may cancel */
+	op->take_fd = op->take_fd && op->store->as_fd;
+	op->get_cbs.head(op->arg, &info, op->off, op->len, op->take_fd ? body_fd(op->store, o->body) : -1);
 }
 
 static void get_step(evutil_socket_t fd, short what, void *arg)
 {
 	struct fake_op *op = arg;
 	const struct fake_object *o = op_object(op);
-	struct object_info info;
 	uint64_t n;
-	int err;
 
 	(void)fd, (void)what;
-	if (op->store->hangs)
+	if (op->store->hangs || is_early(op))
 		return;
 	if (!op->headed) {
-		err = read_err(op->store);
-		if (err || !o) {
-			get_end(op, err ? err : GFS_ERR_NO_SUCH_KEY, 0);
-			return;
-		}
-		info_of(o, &info);
-		if (!resolve(op, info.size)) {
-			get_end(op, GFS_ERR_RANGE, info.size);
-			return;
-		}
-		op->headed = true;
-		event_active(op->ev, EV_TIMEOUT, 0); /* first: head() may cancel */
-		op->take_fd = op->take_fd && op->store->as_fd;
-		op->get_cbs.head(op->arg, &info, op->off, op->len, op->take_fd ? body_fd(o->body) : -1);
+		get_head(op);
 		return;
 	}
-	n = op->store->cut ? op->len / 2 : op->len;
+	n = op->broken ? 0 : get_cut(op);
 	if (op->take_fd || n == 0) {
-		get_end(op, op->store->cut ? GFS_ERR_IO : 0, 0);
+		get_end(op, op->broken ? GFS_ERR_IO : 0, 0);
 		return;
 	}
 	op->len = 0;
@@ -198,6 +243,8 @@ static struct site_get *fake_get(struct site *site, const struct site_get_req *r
 	op->store->gets++;
 	op->get_cbs = *cbs;
 	op->range = req->range;
+	op->has_if_match = req->if_match;
+	snprintf(op->if_match, sizeof(op->if_match), "%s", req->if_match ? req->if_match : "");
 	op->off = req->off, op->len = req->len;
 	op->take_fd = req->flags & SITE_TAKE_FD;
 	return &op->get;
@@ -226,13 +273,14 @@ static void head_step(evutil_socket_t fd, short what, void *arg)
 	struct object_info info;
 
 	(void)fd, (void)what;
-	if (op->store->hangs)
+	if (op->store->hangs || is_early(op))
 		return;
 	r = result(read_err(op->store));
+	r.retry_after_s = r.err ? op->store->retry_after_s : 0;
 	if (!r.err && !o)
 		r = result(GFS_ERR_NO_SUCH_KEY);
 	if (!r.err)
-		info_of(o, &info);
+		info_of(op->store, o, &info);
 	op->head_cb(op->arg, &r, r.err ? NULL : &info);
 	op_free(op);
 }

@@ -24,8 +24,16 @@ struct fake_store {
 	int read_err;          /* of get, head and list */
 	unsigned read_faults;  /* with read_err: only the next n; 0 = all */
 	bool hangs;            /* reads never end by themselves */
-	bool cut;              /* gets fail after half the body */
+	unsigned slow_ms;      /* before the answer to a get or head */
+	unsigned retry_after_s; /* told with read_err */
+	bool cut;              /* gets fail after half of the range */
+	size_t cut_bytes;      /* with cut: after so many bytes instead; 1 + the number */
+	unsigned cuts;         /* with cut: only the next n; 0 = all */
 	bool as_fd;            /* gets hand a descriptor when they may */
+	size_t fd_bytes;       /* with as_fd: the file has become so short; 0 = it is whole */
+	const char *etag;      /* of all objects, instead of their own */
+	bool no_tags;          /* copies lost their metadata */
+	bool ignores_if_match;
 	enum fake_put_fault put_fault;
 	int delete_err;
 	unsigned page;         /* rows of a list page; 0 = as asked */

@@ -266,14 +266,15 @@ Test(get_two, a_lagging_primary_cannot_say_404)
 	cr_assert_eq(front_ask(&f, "GET", "k", "", NULL), 503);
 }
 
-Test(get, a_body_that_breaks_off_is_cut)
+Test(get, a_body_that_breaks_off_goes_on_from_another_site)
 {
 	front_store(&f, 1, "k", "0123456789", 5);
 	front_store(&f, 2, "k", "0123456789", 5);
 	f.stores[0].cut = true;
 	cr_assert_eq(front_ask(&f, "GET", "k", "", NULL), 200);
 	cr_assert_str_eq(front_header(&f, "Content-Length"), "10");
-	cr_assert_str_eq(f.body, "01234");
+	cr_assert_str_eq(f.body, "0123456789");
+	cr_assert_eq(stats_total(f.w.stats, STAT_READ_TAKEOVER), 1);
 }
 
 struct range_case {
