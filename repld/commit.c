@@ -37,7 +37,7 @@ static void on_commit_saved(void *arg, int err)
 	struct commit_job *job = arg;
 
 	if (err)
-		peer_error(job->r, job->peer, job->call, GFS_ERR_UNAVAILABLE, "the journal could not be written");
+		peer_error(job->r, job->peer, job->call, GFS_ERR_UNAVAILABLE, repld_unwritten(job->r));
 	else
 		peer_ok(job->r, job->peer, job->call);
 	commit_free(job);

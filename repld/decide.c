@@ -135,7 +135,9 @@ void decide_withdraw(struct repld *r, struct key_entry *e, void (*cb)(void *arg,
 
 	keys_ref(e);
 	resolve_drop(r, e);
-	log_info("event=withdrawn key=%s gen=%s", log_quote(q, sizeof(q), key_name(e)), gen_format(&e->intent->gen, gen));
+	/* Not of one that the journal did not take: nobody was told that it was granted, and a full disk takes none. */
+	if (!e->resync)
+		log_info("event=withdrawn key=%s gen=%s", log_quote(q, sizeof(q), key_name(e)), gen_format(&e->intent->gen, gen));
 	r->withdrawn++;
 	free(e->intent);
 	e->intent = e->folded;

@@ -50,6 +50,8 @@ struct journal {
 	void (*checked)(void *arg, int err);
 	void *checked_arg;
 	atomic_bool damaged;
+	atomic_int failing; /* as in the store */
+	bool trying;
 	int wake_fd;
 	struct event *wake_ev;
 };
@@ -65,12 +67,15 @@ static void journal_wake(struct journal *j)
 /* All of the batch in one transaction; the first error ends it. */
 static int batch_run(struct journal *j, struct journal_job *first, struct journal_job *end)
 {
+	int changes = sqlite3_total_changes(j->store.db.handle);
 	int err = store_exec(&j->store, "BEGIN IMMEDIATE");
 
 	for (struct journal_job *job = first; !err && job != end; job = STAILQ_NEXT(job, next))
 		err = job->run(&j->store, job->arg);
 	if (!err)
 		err = store_exec(&j->store, "COMMIT");
+	if (!err && sqlite3_total_changes(j->store.db.handle) != changes)
+		store_committed(&j->store);
 	if (err && !sqlite3_get_autocommit(j->store.db.handle) && store_exec(&j->store, "ROLLBACK") != GFS_OK)
 		log_error("event=journal-rollback-failed");
 	return err;
@@ -81,10 +86,13 @@ static void batch_commit(struct journal *j, struct job_list *batch)
 	int err = batch_run(j, STAILQ_FIRST(batch), NULL);
 	struct journal_job *job;
 
-	if (!err)
-		return;
-	STAILQ_FOREACH(job, batch, next)
-		job->err = j->store.damaged ? GFS_ERR_IO : batch_run(j, job, STAILQ_NEXT(job, next));
+	/* One that is alone would fail again for the same reason. */
+	if (err && STAILQ_NEXT(STAILQ_FIRST(batch), next) == NULL)
+		STAILQ_FIRST(batch)->err = err;
+	else if (err)
+		STAILQ_FOREACH(job, batch, next)
+			job->err = j->store.damaged ? GFS_ERR_IO : batch_run(j, job, STAILQ_NEXT(job, next));
+	atomic_store(&j->failing, j->store.failing);
 	if (j->store.damaged)
 		atomic_store(&j->damaged, true);
 }
@@ -302,6 +310,42 @@ void journal_submit(struct journal *j, int (*run)(struct store *st, void *arg), 
 bool journal_damaged(const struct journal *j)
 {
 	return atomic_load(&j->damaged);
+}
+
+const char *journal_failing(const struct journal *j)
+{
+	switch (atomic_load(&j->failing)) {
+	case 0:
+		return NULL;
+	case SQLITE_FULL:
+		return "the journal could not be written: its disk is full";
+	case SQLITE_READONLY:
+		return "the journal could not be written: it is read-only";
+	default:
+		return "the journal could not be written: its disk fails";
+	}
+}
+
+static int try_run(struct store *st, void *arg)
+{
+	(void)arg;
+	return store_put_note(st, "tried", clock_real_ms());
+}
+
+static void try_done(void *arg, int err)
+{
+	struct journal *j = arg;
+
+	(void)err;
+	j->trying = false;
+}
+
+void journal_try(struct journal *j)
+{
+	if (j->trying)
+		return;
+	j->trying = true;
+	journal_submit(j, try_run, try_done, j);
 }
 
 void journal_get_stats(struct journal *j, struct journal_stats *out)

@@ -2,8 +2,8 @@
 /*
  * The journal's own thread and its group commit. Jobs run there in the order they were submitted; all that are queued when the
  * thread becomes free share one transaction and so one fsync. done runs on the event loop after the commit, in the same order:
- * err 0 means that the job's writes are on disk. A job whose transaction failed is run once more by itself, so that one bad job
- * does not fail its neighbours; run() must therefore give the same result when it runs again.
+ * err 0 means that the job's writes are on disk. Jobs whose common transaction failed are run once more, each by itself, so that one
+ * bad job does not fail its neighbours; run() must therefore give the same result when it runs again.
  */
 #ifndef GFS_REPLD_JOURNAL_H
 #define GFS_REPLD_JOURNAL_H
@@ -35,6 +35,10 @@ void journal_close(struct journal **j);
 
 void journal_submit(struct journal *j, int (*run)(struct store *st, void *arg), void (*done)(void *arg, int err), void *arg);
 bool journal_damaged(const struct journal *j); /* the file is bad: nothing more can be promised */
+/* NULL, or the sentence why nothing can be written: the disk is full or ill. It ends with the first commit that succeeds. */
+const char *journal_failing(const struct journal *j);
+/* Tries whether it can be written again. */
+void journal_try(struct journal *j);
 void journal_get_stats(struct journal *j, struct journal_stats *out);
 const char *journal_path(const struct journal *j);
 

@@ -47,6 +47,15 @@ const char *repld_refusal(const struct repld *r)
 	return r->refusal[0] ? r->refusal : "the journal is damaged, writes are refused";
 }
 
+const char *repld_unwritten(const struct repld *r)
+{
+	const char *why = repld_refusal(r);
+
+	if (!why)
+		why = journal_failing(r->journal);
+	return why ? why : "the journal could not be written";
+}
+
 bool repld_in_grace(const struct repld *r)
 {
 	return clock_mono_ms() - r->started_ms < r->grace_ms;
@@ -71,6 +80,17 @@ static void refuse(struct repld *r, const char *path, const char *why)
 }
 
 /* ---- the loop's housekeeping ---- */
+
+static void journal_tick(struct repld *r)
+{
+	if (r->journal && journal_damaged(r->journal))
+		refuse(r, journal_path(r->journal), "it is damaged");
+	if (repld_refusal(r))
+		return;
+	if (journal_failing(r->journal))
+		journal_try(r->journal);
+	stats_set(r->stats, STAT_REPL_USABLE, !journal_failing(r->journal));
+}
 
 static void on_slots(evutil_socket_t fd, short what, void *arg)
 {
@@ -98,8 +118,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	slots_expire(r->slots, now_ms);
 	if (now_ms - r->ticked_ms >= TICK_MS) {
 		r->ticked_ms = now_ms;
-		if (r->journal && journal_damaged(r->journal))
-			refuse(r, journal_path(r->journal), "it is damaged");
+		journal_tick(r);
 		if (r->journal) {
 			keys_retry_saves(r);
 			writes_tick(r);

@@ -87,6 +87,8 @@ void repld_destroy(struct repld **r);
 
 /* NULL when writes are possible, else the sentence that refuses them. */
 const char *repld_refusal(const struct repld *r);
+/* The sentence for a write that the journal did not take. */
+const char *repld_unwritten(const struct repld *r);
 /* Workers may still announce writes that were open before this start. */
 bool repld_in_grace(const struct repld *r);
 /* What an earlier repld sent to a site and did not see the end of may still take effect. */

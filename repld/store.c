@@ -45,10 +45,32 @@ static const char *const statements[ST_COUNT] = {
 			  "next_ms>?2)",
 };
 
+/* A disk that is full or ill fails every commit until it is better: said once, then counted. */
+static bool store_failing(struct store *st, int rc, const char *what)
+{
+	if (rc != SQLITE_FULL && rc != SQLITE_IOERR && rc != SQLITE_READONLY && rc != SQLITE_CANTOPEN)
+		return false;
+	if (st->fails++ == 0)
+		log_error("event=journal-failing op=%s code=%d why=\"%s\" what=\"writes are refused until it can be written again\"", what,
+			  rc, sqlite3_errmsg(st->db.handle));
+	st->failing = rc;
+	return true;
+}
+
+void store_committed(struct store *st)
+{
+	if (st->failing)
+		log_info("event=journal-works-again failed=%" PRIu64, st->fails);
+	st->failing = 0;
+	st->fails = 0;
+}
+
 static int store_fail(struct store *st, int rc, const char *what)
 {
 	if (rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB)
 		st->damaged = true;
+	if (store_failing(st, rc & 0xff, what))
+		return GFS_ERR_IO;
 	log_error("event=journal-error op=%s code=%d why=\"%s\"", what, rc, sqlite3_errmsg(st->db.handle));
 	return GFS_ERR_IO;
 }

@@ -29,6 +29,8 @@ struct store {
 	struct db db;
 	sqlite3_stmt *stmt[ST_COUNT];
 	bool damaged;
+	int failing;    /* SQLite's code since when nothing could be written (full disk, I/O error), 0: all is well */
+	uint64_t fails; /* since then */
 };
 
 /* All that the journal has on one key. */
@@ -55,6 +57,8 @@ struct store_due {
 
 int store_open(const char *path, struct store *out, char *why, size_t cap) GFS_MUST_USE;
 void store_close(struct store *st);
+/* Something was committed: the end of failing, said once as its beginning was. */
+void store_committed(struct store *st);
 int store_exec(struct store *st, const char *sql) GFS_MUST_USE;
 
 int store_put_version(struct store *st, struct slice key, int slot, enum version_state state,

@@ -330,9 +330,7 @@ static void on_intent_saved(void *arg, int err)
 	if (ow->dropped) {
 		write_free(ow);
 	} else {
-		const char *why = repld_refusal(r);
-
-		finalise_refuse(ow, GFS_ERR_UNAVAILABLE, why ? why : "the journal could not be written");
+		finalise_refuse(ow, GFS_ERR_UNAVAILABLE, repld_unwritten(r));
 	}
 	keys_release(r, &e);
 }

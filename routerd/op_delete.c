@@ -203,12 +203,14 @@ static void on_found(void *arg, const struct search *s, const struct search_verd
 		del_finalise(d);
 }
 
-static void on_begun(void *arg, int err, const struct gen *gen)
+static void on_begun(void *arg, int err, const struct gen *gen, const char *text)
 {
 	struct del *d = arg;
 
 	if (err) {
-		del_end_error(d, err, err == GFS_ERR_UNAVAILABLE ? "repld does not answer: nothing can be deleted" : NULL);
+		if (!*text)
+			text = err == GFS_ERR_UNAVAILABLE ? "repld does not answer: nothing can be deleted" : NULL;
+		del_end_error(d, err, text);
 		return;
 	}
 	d->gen = *gen;

@@ -224,12 +224,14 @@ static void on_found(void *arg, const struct search *s, const struct search_verd
 	put_stream(p);
 }
 
-static void on_begun(void *arg, int err, const struct gen *gen)
+static void on_begun(void *arg, int err, const struct gen *gen, const char *text)
 {
 	struct put *p = arg;
 
 	if (err) {
-		put_give_up(p, err, err == GFS_ERR_UNAVAILABLE ? "repld does not answer: nothing can be written" : NULL);
+		if (!*text)
+			text = err == GFS_ERR_UNAVAILABLE ? "repld does not answer: nothing can be written" : NULL;
+		put_give_up(p, err, text);
 		return;
 	}
 	p->gen = *gen;

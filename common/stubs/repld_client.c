@@ -112,6 +112,16 @@ static int unavailable(int err)
 	return err == GFS_ERR_TIMEOUT ? GFS_ERR_UNAVAILABLE : err;
 }
 
+/* What repld said in its ERROR, or else. */
+static void reply_text(const struct msg *reply, const char *otherwise, char *buf, size_t cap)
+{
+	struct slice text = slice_str(otherwise);
+
+	if (reply && reply->type == MSG_ERROR && reply->error.has_text && reply->error.text.n)
+		text = reply->error.text;
+	snprintf(buf, cap, "%.*s", (int)(text.n < cap ? text.n : cap - 1), text.p);
+}
+
 /* No ERROR from repld but a channel that was lost: worth asking again while there is time. */
 static bool lost(const struct repld_write *w, int err, const struct msg *reply)
 {
@@ -155,7 +165,7 @@ static void begin_timed_out(struct repld_write *w)
 		return;
 	}
 	write_set_state(w, W_REFUSED);
-	w->begin_cb(w->arg, GFS_ERR_UNAVAILABLE, &none);
+	w->begin_cb(w->arg, GFS_ERR_UNAVAILABLE, &none, "");
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -237,6 +247,7 @@ static void on_begun(void *arg, int err, const struct msg *reply)
 {
 	struct repld_write *w = arg;
 	struct gen gen = {0};
+	char text[512];
 
 	w->call = 0;
 	if (lost(w, err, reply) && !w->abandoned) {
@@ -255,7 +266,8 @@ static void on_begun(void *arg, int err, const struct msg *reply)
 		return;
 	}
 	write_set_state(w, err ? W_REFUSED : W_BEGUN);
-	w->begin_cb(w->arg, unavailable(err), &gen);
+	reply_text(reply, "", text, sizeof(text));
+	w->begin_cb(w->arg, unavailable(err), &gen, text);
 }
 
 static void begin_send(struct repld_write *w)
@@ -320,9 +332,7 @@ static void on_finalised(void *arg, int err, const struct msg *reply)
 	/* An ERROR is repld's word that nothing was granted; silence, or an answer that makes no sense, is not. */
 	w->maybe_granted = err && err != GFS_ERR_TOO_LARGE && !(reply && reply->type == MSG_ERROR);
 	if (err)
-		snprintf(text, sizeof(text), "%s", gfs_err_text(unavailable(err)));
-	if (reply && reply->type == MSG_ERROR && reply->error.has_text && reply->error.text.n)
-		snprintf(text, sizeof(text), "%.*s", (int)(reply->error.text.n < 500 ? reply->error.text.n : 500), reply->error.text.p);
+		reply_text(reply, gfs_err_text(unavailable(err)), text, sizeof(text));
 	write_set_state(w, err ? W_REFUSED : W_GRANTED);
 	if (w->abandoned)
 		finalise_abandoned(w);

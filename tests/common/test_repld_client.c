@@ -170,10 +170,11 @@ struct worker {
 	char text[64];
 };
 
-static void on_begun(void *arg, int err, const struct gen *gen)
+static void on_begun(void *arg, int err, const struct gen *gen, const char *text)
 {
 	struct worker *x = arg;
 
+	(void)text;
 	x->begun++;
 	x->err = err;
 	if (!err)

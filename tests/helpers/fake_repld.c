@@ -49,7 +49,7 @@ static void write_step(evutil_socket_t fd, short what, void *arg)
 	w->begin_cb = NULL;
 	w->finalise_cb = NULL;
 	if (begin)
-		begin(w->arg, fake_repld.begin_err, fake_repld.begin_err ? NULL : &w->gen);
+		begin(w->arg, fake_repld.begin_err, fake_repld.begin_err ? NULL : &w->gen, fake_repld.begin_err ? "scripted" : "");
 	else if (finalise)
 		finalise(w->arg, fake_repld.finalise_err, fake_repld.finalise_err ? "scripted" : "");
 }

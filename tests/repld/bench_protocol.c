@@ -50,13 +50,13 @@ static void on_granted(void *arg, int err, const char *text)
 	begin(x);
 }
 
-static void on_begun(void *arg, int err, const struct gen *gen)
+static void on_begun(void *arg, int err, const struct gen *gen, const char *text)
 {
 	struct caller *x = arg;
 	const struct repld_version v = {.size = 4096, .etag = "0123456789abcdef0123456789abcdef", .part_size = 8u << 20,
 					.sync_sites = sync_sites, .n_sync = 2, .write_min = 2};
 
-	(void)gen;
+	(void)gen, (void)text;
 	if (err) {
 		failed++;
 		repld_write_abandon(&x->w);

@@ -51,6 +51,7 @@ struct put {
 	enum op_kind op;
 	bool begun, finalised, conditional;
 	int err;
+	char text[300]; /* of repld's refusal to begin */
 	uint64_t sync[2], async[1];
 	size_t n_async;
 	char etag[ETAG_MAX];
@@ -180,11 +181,12 @@ static void run_for(struct rig *g, int64_t ms)
 
 /* ---- a worker's steps ---- */
 
-static void on_begun(void *arg, int err, const struct gen *gen)
+static void on_begun(void *arg, int err, const struct gen *gen, const char *text)
 {
 	struct put *p = arg;
 
 	p->begun = true;
+	snprintf(p->text, sizeof(p->text), "%s", text);
 	p->err = err;
 	p->gen = *gen;
 }
@@ -1037,6 +1039,7 @@ Test(protocol, a_damaged_journal_refuses_writes_and_stays, .timeout = 30)
 	begin(&g, &p);
 	UNTIL(&g, p.begun);
 	cr_assert_eq(p.err, GFS_ERR_UNAVAILABLE);
+	cr_assert_not_null(strstr(p.text, "cannot be used"), "%s", p.text);
 	repld_write_abandon(&p.w);
 	repld_lookup(g.c, SLICE_LIT("k"), on_located, &l);
 	UNTIL(&g, l.done);
