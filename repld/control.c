@@ -144,9 +144,9 @@ static void print_site(const struct show_job *job, const struct repl_site *rs, s
 	strbuf_adds(sb, "{\"site\":");
 	strbuf_add_json(sb, slice_str(rs->name ? rs->name : ""));
 	strbuf_addf(sb, ",\"id\":%" PRIu32 ",\"state\":\"%s\",\"pending\":%" PRIu64 ",\"parked\":%" PRIu64 ",\"bytes\":%" PRIu64
-		    ",\"oldest_age_ms\":%" PRId64 ",\"removed\":%s}",
+		    ",\"oldest_age_ms\":%" PRId64 ",\"drained\":%s,\"removed\":%s}",
 		    rs->id, site_state_name(rs->state), rs->rows, rs->parked, rs->bytes, age_of(job, rs->id),
-		    rs->present ? "false" : "true");
+		    rs->drained ? "true" : "false", rs->present ? "false" : "true");
 }
 
 static void print_journal(struct repld *r, struct strbuf *sb)
@@ -203,10 +203,11 @@ static void print_rows(const struct show_job *job, struct strbuf *sb)
 		strbuf_add_json(sb, slice_of(row->key, row->key_n));
 		strbuf_adds(sb, ",\"site\":");
 		strbuf_add_json(sb, slice_str(rs && rs->name ? rs->name : ""));
-		strbuf_addf(sb, ",\"op\":\"%s\",\"bytes\":%" PRIu64 ",\"attempts\":%u,\"parked\":%s,\"watch\":%u,\"next_ms\":%" PRId64
-			    ",\"age_ms\":%" PRId64 ",\"error\":",
+		strbuf_addf(sb, ",\"op\":\"%s\",\"bytes\":%" PRIu64 ",\"attempts\":%u,\"parked\":%s,\"held\":%s,\"watch\":%u,"
+			    "\"next_ms\":%" PRId64 ",\"age_ms\":%" PRId64 ",\"error\":",
 			    !row->unconfirmed ? "check" : row->deleted ? "delete" : "copy", row->bytes, row->attempts,
-			    row->parked ? "true" : "false", row->watch, row->next_ms, clock_real_ms() - row->since_ms);
+			    row->parked ? "true" : "false", rs && rs->drained ? "true" : "false", row->watch, row->next_ms,
+			    clock_real_ms() - row->since_ms);
 		strbuf_add_json(sb, slice_str(row->err ? gfs_err_text(row->err) : ""));
 		strbuf_addc(sb, '}');
 	}

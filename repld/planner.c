@@ -27,7 +27,7 @@ static bool site_active(const struct planner_site *s)
 {
 	if (site_inflight(s) > 0)
 		return true;
-	return (!s->down || s->retry_due) && (s->waiting[LANE_SMALL] || s->waiting[LANE_LARGE]);
+	return !s->drained && (!s->down || s->retry_due) && (s->waiting[LANE_SMALL] || s->waiting[LANE_LARGE]);
 }
 
 /* One place of a site's share is kept from large objects; with a share of one the lanes take turns. */
@@ -36,7 +36,7 @@ static bool site_lane(const struct planner_site *s, unsigned share, enum lane *l
 	unsigned busy = site_inflight(s);
 	bool small = s->waiting[LANE_SMALL], large = s->waiting[LANE_LARGE];
 
-	if (s->down && (!s->retry_due || busy > 0))
+	if (s->drained || (s->down && (!s->retry_due || busy > 0)))
 		return false;
 	if (busy >= share || (!small && !large))
 		return false;

@@ -17,6 +17,7 @@ struct planner_site {
 	bool waiting[LANE_COUNT];      /* the lane has a row that is due */
 	unsigned inflight[LANE_COUNT];
 	enum lane last;                /* the lane that was served last */
+	bool drained;                  /* by an operator: its rows wait */
 	bool down;                     /* on the sites board: only one try now and then */
 	bool retry_due;                /* the time for that try has come */
 };

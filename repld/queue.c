@@ -202,6 +202,14 @@ static void site_take(struct repld *r, struct repl_site *rs, const struct site_c
 	rs->name = xstrdup(conf->name);
 	rs->present = true;
 	lag_account(r, rs); /* what an earlier repld left there may not be true any more */
+	if (rs->drained == conf->drained)
+		return;
+	log_info("event=%s site=%s rows=%llu", conf->drained ? "site-drained" : "site-undrained", rs->name,
+		 (unsigned long long)rs->rows);
+	rs->drained = conf->drained;
+	/* What it has missed is due now, whatever was tried before the drain. */
+	if (!rs->drained && rs->rows)
+		queue_retry_site(r, rs->id);
 }
 
 void queue_set_sites(struct repld *r, const struct site_table *table)
@@ -360,6 +368,9 @@ static void plan_site(struct repld *r, struct repl_site *rs, int64_t now_ms, str
 	out->last = rs->last;
 	if (rs->id == ROW_KEEPER || !rs->present || !rs->site)
 		return;
+	out->drained = rs->drained;
+	if (out->drained)
+		return;
 	out->down = rs->state == SITE_STATE_DOWN;
 	out->retry_due = out->down && clock_mono_ms() - rs->last_try_ms >= DOWN_RETRY_MS;
 	for (int l = 0; l < LANE_COUNT && (!out->down || out->retry_due); l++)
@@ -391,7 +402,7 @@ static void pump_heavy(struct repld *r, int64_t now_ms)
 /* The lane is waiting for the clock: one with candidates waits for a place, and queue_done() wakes that. */
 static bool lane_sleeps(const struct repl_site *rs, const struct queue_lane *lane)
 {
-	bool served = rs->id == ROW_KEEPER || !rs->present || (rs->site && rs->state != SITE_STATE_DOWN);
+	bool served = rs->id == ROW_KEEPER || !rs->present || (rs->site && !rs->drained && rs->state != SITE_STATE_DOWN);
 
 	return served && lane->n == 0 && !lane->fetching;
 }
@@ -502,7 +513,7 @@ void queue_tick(struct repld *r)
 		log_info("event=site-state site=%s old=%s new=%s", rs->name ? rs->name : "?", site_state_name(rs->state),
 			 site_state_name(now));
 		rs->state = now;
-		if (now == SITE_STATE_UP && rs->rows)
+		if (now == SITE_STATE_UP && rs->rows && !rs->drained)
 			queue_retry_site(r, rs->id);
 		pump_soon(r->queue);
 	}

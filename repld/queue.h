@@ -13,6 +13,7 @@
 struct repl_site {
 	uint32_t id;
 	bool present;             /* in the site table; false: its rows are dropped */
+	bool drained;             /* in the site table: its rows are held, and it is read from only when nobody else has a version */
 	struct site *site;        /* open while present */
 	char *name;
 	enum site_state state;    /* from the sites board; UNKNOWN when healthd is away */

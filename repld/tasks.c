@@ -161,20 +161,23 @@ static bool source_usable(const struct task *t, uint32_t id)
 	return true;
 }
 
-/* A site that is current: one of the version's own first, up ones before others. */
+/* A site that is current: one of the version's own first; up ones before others, drained ones after those. */
 static struct repl_site *choose_source(const struct task *t)
 {
-	struct repl_site *rs, *down = NULL;
+	struct repl_site *rs, *drained = NULL, *down = NULL;
 
 	for (size_t i = 0; i < t->v.n_sites; i++) {
 		if (!source_usable(t, t->v.sites[i]))
 			continue;
 		rs = queue_site(t->r, t->v.sites[i]);
-		if (queue_site_usable(rs))
+		if (queue_site_usable(rs) && !rs->drained)
 			return rs;
-		down = down ? down : rs;
+		if (queue_site_usable(rs))
+			drained = drained ? drained : rs;
+		else
+			down = down ? down : rs;
 	}
-	return down;
+	return drained ? drained : down;
 }
 
 static void copy_act(struct task *t)

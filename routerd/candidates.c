@@ -42,7 +42,7 @@ const char *candidates_reason(const struct worker *w, uint32_t site_id, char *bu
 	return buf;
 }
 
-static void why_down(const struct worker *w, const struct route_site *s, struct strbuf *why)
+static void why_not(const struct worker *w, const struct route_site *s, struct strbuf *why)
 {
 	char buf[200];
 	const char *reason = s->conf->drained ? "drained" : candidates_reason(w, s->conf->id, buf, sizeof(buf));
@@ -58,6 +58,20 @@ static struct target target_of(const struct route_site *s)
 	return t;
 }
 
+static int no_target(const struct route_site *v, size_t n, const struct policy_rule *rule, const struct route_write *route,
+                     struct strbuf *why)
+{
+	if (n == 0)
+		strbuf_adds(why, "there are no sites");
+	else if (route->n_drained == 0)
+		strbuf_addf(why, "policy rule %s routes it to no site", rule ? rule->name : "");
+	else
+		strbuf_adds(why, "every site that could take it at once is drained: ");
+	for (size_t i = 0; i < route->n_drained; i++)
+		strbuf_addf(why, "%s%s", i ? ", " : "", v[route->async[i]].conf->name);
+	return GFS_ERR_NO_TARGET;
+}
+
 int targets_pick(const struct worker *w, struct slice key, enum op_kind op, struct targets *out, struct strbuf *why)
 {
 	const struct policy_rule *rule = policy_match(w->conf->rules, w->conf->n_rules, key, op);
@@ -67,28 +81,26 @@ int targets_pick(const struct worker *w, struct slice key, enum op_kind op, stru
 
 	memset(out, 0, sizeof(*out));
 	route_write(v, n, rule, w->conf->routing.write_min, &route);
-	if (route.n_sync == 0) {
-		if (n == 0)
-			strbuf_adds(why, "there are no sites");
-		else
-			strbuf_addf(why, "policy rule %s routes it to no site", rule ? rule->name : "");
-		return GFS_ERR_NO_TARGET;
-	}
+	if (route.n_sync == 0)
+		return no_target(v, n, rule, &route, why);
 	out->write_min = route.write_min;
-	for (size_t i = 0; i < route.n_async; i++)
+	for (size_t i = 0; i < route.n_async; i++) {
 		out->async[out->n_async++] = v[route.async[i]].conf->id;
+		if (i < route.n_drained)
+			why_not(w, &v[route.async[i]], why);
+	}
 	for (size_t i = 0; i < route.n_sync; i++) {
 		const struct route_site *s = &v[route.sync[i]];
 
-		if (!route_site_is_down(s) && !s->conf->drained) {
+		if (!route_site_is_down(s)) {
 			out->sync[out->n_sync++] = target_of(s);
 			continue;
 		}
-		why_down(w, s, why);
+		why_not(w, s, why);
 		out->async[out->n_async++] = s->conf->id;
 	}
 	if (out->n_sync >= out->write_min)
 		return GFS_OK;
-	strbuf_addf(why, ": down, and %u of %zu sites must take the change", out->write_min, route.n_sync);
+	strbuf_addf(why, ": not available, and %u of %zu sites must take the change", out->write_min, route.n_sync + route.n_drained);
 	return GFS_ERR_SITE_DOWN;
 }

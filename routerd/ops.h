@@ -10,6 +10,7 @@
 
 void op_get(struct request *req, struct slice key);
 void op_head(struct request *req, struct slice key);
+void op_where(struct request *req, struct slice key); /* explains instead of reading */
 void op_put(struct request *req, struct slice key);
 void op_delete(struct request *req, struct slice key);
 

@@ -112,6 +112,11 @@ static void handle_object(struct request *req, struct slice key)
 	}
 }
 
+static void handle_where(struct request *req, struct slice key)
+{
+	op_where(req, key);
+}
+
 /* ---- the rest ---- */
 
 static void handle_sites(struct request *req, struct slice rest)
@@ -182,6 +187,7 @@ static void handle_metrics(struct request *req, struct slice rest)
 static const struct rest_route routes[] = {
 	{"/api/v1/objects/", ALLOW_GET | ALLOW_HEAD | ALLOW_PUT | ALLOW_DELETE, false, handle_object},
 	{"/api/v1/objects", ALLOW_GET, false, handle_list},
+	{"/api/v1/where/", ALLOW_GET, false, handle_where},
 	{"/api/v1/sites/", ALLOW_DELETE | ALLOW_POST, false, handle_site},
 	{"/api/v1/sites", ALLOW_GET | ALLOW_POST, false, handle_sites},
 	{"/api/v1/replicate", ALLOW_POST, false, handle_replicate},

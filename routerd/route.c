@@ -89,7 +89,7 @@ void route_read(const struct route_site *v, size_t n, const struct policy_rule *
 	}
 }
 
-/* The site that takes a write at once when no primary is routed: the first by role that is not drained. */
+/* The site that takes a write at once when no primary is routed: the first by role, one that is not drained if there is one. */
 static size_t promoted(const struct route_site *v, const uint16_t *routed, size_t n)
 {
 	size_t best = 0;
@@ -103,10 +103,22 @@ static size_t promoted(const struct route_site *v, const uint16_t *routed, size_
 	return best;
 }
 
+static void add_async(struct route_write *out, uint16_t index, bool would_be_sync)
+{
+	size_t at = out->n_async++;
+
+	if (would_be_sync) {
+		memmove(&out->async[out->n_drained + 1], &out->async[out->n_drained],
+		        (at - out->n_drained) * sizeof(out->async[0]));
+		at = out->n_drained++;
+	}
+	out->async[at] = index;
+}
+
 void route_write(const struct route_site *v, size_t n, const struct policy_rule *rule, unsigned write_min, struct route_write *out)
 {
 	uint16_t routed[ROUTE_MAX];
-	size_t n_routed = 0, n_primary = 0, only = 0;
+	size_t n_routed = 0, n_primary = 0, only = 0, most;
 
 	memset(out, 0, sizeof(*out));
 	for (size_t i = 0; i < n && n_routed < ROUTE_MAX; i++) {
@@ -119,13 +131,16 @@ void route_write(const struct route_site *v, size_t n, const struct policy_rule 
 		only = promoted(v, routed, n_routed);
 	for (size_t i = 0; i < n_routed; i++) {
 		const struct route_site *s = &v[routed[i]];
+		bool sync = n_primary == 0 ? i == only : s->conf->role == ROLE_PRIMARY;
 
-		if (n_primary == 0 ? i != only : s->conf->role != ROLE_PRIMARY) {
-			out->async[out->n_async++] = routed[i];
+		if (!sync || s->conf->drained) {
+			add_async(out, routed[i], sync);
 			continue;
 		}
 		out->sync[out->n_sync++] = routed[i];
-		out->sync_down += route_site_is_down(s) || s->conf->drained;
+		out->sync_down += route_site_is_down(s);
 	}
-	out->write_min = write_min == 0 || write_min > out->n_sync ? (unsigned)out->n_sync : write_min;
+	/* "All" means all that are not drained; a number that somebody chose is not made smaller by a drain. */
+	most = out->n_sync + out->n_drained;
+	out->write_min = write_min == 0 ? (unsigned)out->n_sync : write_min < most ? write_min : (unsigned)most;
 }

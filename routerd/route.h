@@ -8,8 +8,9 @@
 
 #include "common/board/sites_board.h"
 #include "common/conf/conf.h"
+#include "common/strbuf.h"
 
-#define ROUTE_MAX 64 /* sites considered for one operation */
+#define ROUTE_MAX CONF_SITES_MAX /* sites considered for one operation: all there can be */
 
 struct route_site {
 	const struct site_conf *conf;
@@ -34,12 +35,28 @@ void route_read(const struct route_site *v, size_t n, const struct policy_rule *
 
 struct route_write {
 	size_t n_sync, n_async;
-	uint16_t sync[ROUTE_MAX];  /* to complete before the answer: the primaries, or the first routed site when there is none */
-	uint16_t async[ROUTE_MAX]; /* afterwards, by repld */
-	unsigned write_min;        /* all of sync when the configuration says 0; never more than n_sync */
-	unsigned sync_down;        /* how many of sync are down or drained: write_min may be out of reach */
+	size_t n_drained;            /* of async: how many would be sync were they not drained; the first ones */
+	uint16_t sync[ROUTE_MAX];    /* to complete before the answer: the primaries, or the first routed site when there is none */
+	uint16_t async[ROUTE_MAX];   /* afterwards, by repld; a drained one when it is not drained any more */
+	unsigned write_min;          /* all of sync when the configuration says 0; never more than sync and drained together */
+	unsigned sync_down;          /* how many of sync are down: write_min may be out of reach */
 };
+/* n_sync is 0 when no site is routed, or when every primary that is routed is drained. */
 void route_write(const struct route_site *v, size_t n, const struct policy_rule *rule, unsigned write_min, struct route_write *out);
+
+/* What routing to one site looked like, in words: "first: primary, up, current", "rule r1 sends reads to burst sites only".
+ * place: 1 for the first that a read would try, 0 for a site that reads are not routed to. */
+struct route_case {
+	const struct route_site *site;
+	const struct policy_rule *rule;
+	enum route_order order;
+	unsigned place;
+	const char *reason;  /* healthd's sentence, or "" */
+	int64_t retry_ms;    /* of an open circuit, real time; 0: not known */
+	const char *lacks;   /* the generation that a stale site has not got, or "" */
+	bool currency_known; /* false: nobody could tell whether it is stale */
+};
+void route_explain(const struct route_case *c, struct strbuf *out);
 
 /* First rule that matches by priority, then file order. Patterns: "" = everything; ending in '/' = literal prefix; else a glob
  * with *, ?, [classes], \ escapes, and ** across segments. NULL when none matches. */

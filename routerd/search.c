@@ -316,6 +316,9 @@ static void search_next(struct search *s)
 		return;
 	}
 	for (s->at++; s->at < s->n; s->at++) {
+		/* A drained site is left alone when the others have said all there is to say. */
+		if (s->v[s->at].drained && !s->mid_body && search_authority_lacks_it(s))
+			continue;
 		if (pass_has(s, &s->v[s->at], now_ms)) {
 			search_ask(s, &s->v[s->at]);
 			return;

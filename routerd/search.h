@@ -32,7 +32,8 @@ struct search_site {
 	char name[SITE_NAME_MAX];
 	bool lagging;       /* repld says that it does not hold the decided version */
 	bool authoritative; /* its 404 counts */
-	bool sync;          /* a target that writes complete before they are acknowledged */
+	bool sync;          /* a target that writes complete before they are acknowledged, or would be were it not drained */
+	bool drained;
 	bool joined;        /* added while objects existed: it may lack those that are older */
 	bool well;          /* current, not drained, and nothing is wrong with it: may be asked as a hedge */
 	int64_t p95_us;     /* until its first byte; 0: not known */

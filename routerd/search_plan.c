@@ -19,10 +19,10 @@ static bool lists(const uint64_t *ids, size_t n, uint32_t id)
 
 /* Whose 404 counts: the sites that every acknowledged write is on. Under a rule that keeps reads away from all of those, the
  * ones it routes reads to. A site that joined later says nothing about what was written before; when all of them joined one by
- * one, the first has seen the most. */
+ * one, the first has seen the most. A drained site is not taken at its word as long as there is another. */
 static void mark_authoritative(struct search *s)
 {
-	bool any_sync = false, any_founder = false;
+	bool any_sync = false, any_founder = false, any_in_use = false;
 	uint32_t first_id = UINT32_MAX;
 
 	for (size_t i = 0; i < s->n; i++)
@@ -39,7 +39,10 @@ static void mark_authoritative(struct search *s)
 		struct search_site *c = &s->v[i];
 
 		c->authoritative = (c->sync || !any_sync) && !c->lagging && (any_founder ? !c->joined : c->id == first_id);
+		any_in_use = any_in_use || (c->authoritative && !c->drained);
 	}
+	for (size_t i = 0; i < s->n; i++)
+		s->v[i].authoritative = s->v[i].authoritative && !(s->v[i].drained && any_in_use);
 }
 
 /* Nothing speaks against sending it a hedge: a lagging site's answer would not be current, a drained one is to be spared, and one
@@ -56,6 +59,7 @@ static void fill(struct search_site *c, const struct route_site *r)
 	snprintf(c->name, sizeof(c->name), "%s", r->conf->name);
 	c->lagging = r->stale;
 	c->joined = r->conf->runtime;
+	c->drained = r->conf->drained;
 	c->well = is_well(r);
 	c->p95_us = r->p95_us;
 	c->stuck_at = UINT64_MAX;
@@ -79,6 +83,9 @@ void search_plan(struct search *s, const struct repld_location *loc)
 		fill(&s->v[i], &v[read.order[i]]);
 		for (size_t k = 0; k < write.n_sync; k++)
 			s->v[i].sync = s->v[i].sync || write.sync[k] == read.order[i];
+		/* A drained one holds all that was acknowledged too: what it has missed since then, it is known to lag in. */
+		for (size_t k = 0; k < write.n_drained; k++)
+			s->v[i].sync = s->v[i].sync || write.async[k] == read.order[i];
 	}
 	mark_authoritative(s);
 	s->at = SIZE_MAX;

@@ -22,6 +22,8 @@ enum op_kind { OP_READ, OP_WRITE, OP_DELETE, OP_KIND_COUNT };
 enum route_order { ORDER_ROLE, ORDER_LATENCY };
 enum on_missing { MISSING_ALL, MISSING_AUTHORITATIVE };
 
+#define CONF_SITES_MAX 64 /* sites that one suite serves */
+
 /* One site as configured: from sites[] of the file, or from state_dir/sites (added by the API). */
 struct site_conf {
 	uint32_t id;        /* 0 until the registry gave one */

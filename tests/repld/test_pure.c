@@ -100,6 +100,17 @@ Test(planner, a_site_that_is_down_gets_one_try_when_it_is_due)
 	cr_assert_eq(run_all(v, 1, 8), 1u);
 }
 
+Test(planner, a_drained_site_gets_nothing_and_leaves_its_share_to_others)
+{
+	struct planner_site v[2] = {{.waiting = {true, true}, .drained = true}, {.waiting = {true, false}}};
+
+	cr_assert_eq(run_all(v, 2, 8), 8u);
+	cr_assert_eq(v[0].inflight[0] + v[0].inflight[1], 0u);
+	v[0].down = v[0].retry_due = true;
+	v[1].waiting[LANE_SMALL] = false;
+	cr_assert_eq(run_all(v, 1, 8), 0u, "not even the try of a site that is down");
+}
+
 Test(planner, nothing_waits_nothing_starts)
 {
 	struct planner_site v[2] = {{.inflight = {1, 0}}};
