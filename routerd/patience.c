@@ -8,11 +8,12 @@
 #define PATIENCE_MAX_MS 5000
 #define PATIENCE_TIMES_P95 16
 #define HEDGE_FLOOR_US 2000 /* below that a second request costs more than it gains */
-#define HEDGE_BURST 10.0
+#define HEDGE_BURST_READS 200 /* what so many reads earn can be saved up, */
+#define HEDGE_BURST_MAX 10.0  /* but no more hedges than that */
 #define HEDGE_RECENT 64     /* then what was counted so far counts half */
 #define HEDGE_ENOUGH 16     /* below that nothing is concluded */
 #define HEDGE_WORTH 8       /* one in so many must win */
-#define HEDGE_BROWNOUT_COST 10.0
+#define HEDGE_BROWNOUT 10.0  /* then so many times fewer are sent */
 
 int64_t patience_ms(int64_t p95_us)
 {
@@ -45,26 +46,30 @@ int64_t patience_retry_ms(const struct conf *conf, unsigned n, uint64_t chance)
 	return ms < 1 ? 0 : (int64_t)(chance % ((uint64_t)ms + 1));
 }
 
-void hedge_budget_earn(struct hedge_budget *b, double share)
-{
-	b->saved = b->begun ? b->saved + share : HEDGE_BURST;
-	b->begun = true;
-	if (b->saved > HEDGE_BURST)
-		b->saved = HEDGE_BURST;
-}
-
 bool hedge_budget_brownout(const struct hedge_budget *b)
 {
 	return b->sent >= HEDGE_ENOUGH && b->won * HEDGE_WORTH < b->sent;
 }
 
+void hedge_budget_earn(struct hedge_budget *b, double share)
+{
+	double most = share * HEDGE_BURST_READS;
+
+	if (share > 0 && most < 1)
+		most = 1;
+	if (most > HEDGE_BURST_MAX)
+		most = HEDGE_BURST_MAX;
+	b->saved += hedge_budget_brownout(b) ? share / HEDGE_BROWNOUT : share;
+	if (!b->begun || b->saved > most)
+		b->saved = most;
+	b->begun = true;
+}
+
 bool hedge_budget_take(struct hedge_budget *b)
 {
-	double cost = hedge_budget_brownout(b) ? HEDGE_BROWNOUT_COST : 1;
-
-	if (b->saved < cost)
+	if (b->saved < 1)
 		return false;
-	b->saved -= cost;
+	b->saved -= 1;
 	if (++b->sent >= HEDGE_RECENT) {
 		b->sent /= 2;
 		b->won /= 2;

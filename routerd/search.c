@@ -248,8 +248,8 @@ static void pass_over(struct search *s)
 		return;
 	}
 	if (s->mid_body && last == SEARCH_FIRST && any_in_pass(s, SEARCH_BROKEN)) {
-		delay = backoff_ms(s, s->breaks - 1);
-		search_go_on(s, delay < left ? delay : left);
+		delay = backoff_ms(s, 0);
+		search_go_on(s, delay < left ? delay : 0);
 		return;
 	}
 	delay = retry_in_ms(s);
@@ -505,7 +505,6 @@ void search_take_over(struct attempt *a, uint64_t from, bool moved, const struct
 	s->pass = SEARCH_FIRST;
 	s->at = SIZE_MAX;
 	s->rounds = 0;
-	s->breaks++;
 	s->deadline_ms = now_ms + s->w->conf->routing.read_deadline_ms;
 	note_fault(s, a->site, r);
 	a->site->broke = true;

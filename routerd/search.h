@@ -103,7 +103,7 @@ struct search {
 	bool mid_body;      /* only the rest of version is wanted */
 	struct search_version version; /* of what was taken */
 	enum search_pass pass;
-	unsigned rounds, breaks;
+	unsigned rounds;
 	int64_t deadline_ms;
 	int64_t hedge_us;   /* when a hedge is due; 0: none */
 	struct event timer; /* with no attempt open: goes on with the walk */
