@@ -3,10 +3,10 @@
 # Installs the Debian packages that are missing: deps.sh build | test ... Used by quickstart.sh and check.sh.
 set -eu
 
-build="gcc libc6-dev make autoconf automake autoconf-archive pkg-config libevent-dev libcurl4-openssl-dev libyaml-dev
+build="gcc libc6-dev make autoconf automake autoconf-archive libtool pkg-config libevent-dev libcurl4-openssl-dev libyaml-dev
   libjansson-dev libmsgpack-dev libsqlite3-dev libhttp-parser-dev libexpat1-dev libssl-dev zlib1g-dev mandoc curl ca-certificates python3"
 test="libcriterion-dev python3 python3-pytest python3-pytest-xdist universal-ctags awscli s3cmd rclone nginx-light wrk valgrind
-  procps psmisc prometheus ceph-mon ceph-osd ceph-mgr radosgw ceph-common uuid-runtime"
+  procps psmisc prometheus ceph-mon ceph-osd ceph-mgr radosgw ceph-common uuid-runtime zsh fish"
 
 want=""
 for set in "$@"; do

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* gfsctl site list, add, remove: the site registry over the HTTP API. */
+/* gfsctl site list, add, remove, drain, undrain: the site registry over the HTTP API. */
 #include "config.h"
 
 #include "ctl.h"
@@ -10,54 +10,53 @@
 #include "common/conf/conf.h"
 #include "common/xalloc.h"
 
-#define SITES_PATH "/api/v1/sites"
-
 int run_site_list(struct ctl *ctl)
 {
+	struct globalfs *api = ctl_api(ctl);
+	const struct globalfs_site *unused;
 	json_t *sites;
-	int code = ctl_call(ctl, &(struct http_request){.method = "GET", .path = SITES_PATH}, "site list", &sites);
+	size_t n;
+	int code;
 
+	if (!api)
+		return EXIT_USAGE;
+	code = ctl_document(ctl, globalfs_site_list(api, &unused, &n), "site list", &sites);
 	if (code == EXIT_OK)
 		ctl->out->sites(sites);
 	json_decref(sites);
 	return code;
 }
 
-static void set_if(json_t *o, const char *name, const char *value)
+/* What the API takes: an S3 site by its fields, as ever; a directory by its URI. Returns how many. */
+static size_t site_fields(const struct site_conf *site, const char *uri, struct globalfs_pair fields[3])
 {
-	if (value && *value)
-		json_object_set_new(o, name, json_string(value));
-}
+	const struct globalfs_pair s3[3] = {{"s3_bucket", site->s3_bucket}, {"s3_region", site->s3_region},
+	                                    {"s3_endpoint", site->s3_endpoint}};
+	size_t n = 0;
 
-/* What the API takes: an S3 site by its fields, as ever; a directory by its URI. */
-static json_t *site_body(const struct site_conf *site, const char *name, const char *role, const char *uri)
-{
-	json_t *body = json_object();
-
-	set_if(body, "name", name);
-	set_if(body, "role", role);
-	if (site->kind == SITE_KIND_S3 && !(site->prefix && *site->prefix) && !strstr(uri, "addressing=")) {
-		set_if(body, "s3_bucket", site->s3_bucket);
-		set_if(body, "s3_region", site->s3_region);
-		set_if(body, "s3_endpoint", site->s3_endpoint);
-	} else {
-		set_if(body, "uri", uri);
+	if (site->kind != SITE_KIND_S3 || (site->prefix && *site->prefix) || strstr(uri, "addressing=")) {
+		fields[0] = (struct globalfs_pair){"uri", uri};
+		return 1;
 	}
-	return body;
+	for (size_t i = 0; i < 3; i++)
+		if (s3[i].value && *s3[i].value)
+			fields[n++] = s3[i];
+	return n;
 }
 
 int run_site_add(struct ctl *ctl)
 {
 	const char *name = ctl_require(ctl, "name"), *uri = name ? ctl_require(ctl, "uri") : NULL;
 	const char *role = args_get(ctl->args, "role");
-	struct http_request req = {.method = "POST", .path = SITES_PATH};
+	struct globalfs *api = uri ? ctl_api(ctl) : NULL;
+	struct globalfs_pair fields[3];
 	struct site_conf site;
 	enum site_role parsed;
-	json_t *body, *answer = NULL;
-	char why[256], *dumped, *what;
+	json_t *answer = NULL;
+	char why[256], *what;
 	int code = EXIT_USAGE;
 
-	if (!uri)
+	if (!api)
 		return EXIT_USAGE;
 	if (!role)
 		role = "primary";
@@ -67,38 +66,67 @@ int run_site_add(struct ctl *ctl)
 	} else if (site_conf_from_uri(&site, slice_str(uri), why, sizeof(why)) != 0) {
 		ctl_error("--uri %s: %s", uri, why);
 	} else {
-		body = site_body(&site, name, role, uri);
-		dumped = json_dumps(body, JSON_COMPACT);
 		what = xasprintf("site %s", name);
-		req.body = slice_str(dumped);
-		code = ctl_call(ctl, &req, what, &answer);
+		code = ctl_document(ctl, globalfs_site_add(api, name, role, fields, site_fields(&site, uri, fields), NULL), what, &answer);
 		if (code == EXIT_OK)
-			ctl->out->site_added(answer ? answer : body);
+			ctl->out->site_added(answer);
 		free(what);
-		free(dumped);
-		json_decref(body);
 		json_decref(answer);
 	}
 	site_conf_free(&site);
 	return code;
 }
 
+/* The operand, or --name. */
+static const char *site_name(struct ctl *ctl)
+{
+	return ctl->args->n_operands ? ctl->args->operands[0] : ctl_require(ctl, "name");
+}
+
 int run_site_remove(struct ctl *ctl)
 {
-	const char *name = ctl->args->n_operands ? ctl->args->operands[0] : ctl_require(ctl, "name");
-	struct strbuf path = STRBUF_INIT;
+	const char *name = site_name(ctl);
+	struct globalfs *api = name ? ctl_api(ctl) : NULL;
+	int err, code = EXIT_OK;
+	char *what;
+
+	if (!api)
+		return EXIT_USAGE;
+	what = xasprintf("site %s", name);
+	err = globalfs_site_remove(api, name);
+	if (err)
+		code = ctl_failed(ctl, err, what);
+	else
+		ctl->out->site_removed(name);
+	free(what);
+	return code;
+}
+
+static int change(struct ctl *ctl, int (*call)(struct globalfs *, const char *, const struct globalfs_site **), const char *verb)
+{
+	const char *name = site_name(ctl);
+	struct globalfs *api = name ? ctl_api(ctl) : NULL;
+	json_t *answer;
 	char *what;
 	int code;
 
-	if (!name)
+	if (!api)
 		return EXIT_USAGE;
-	strbuf_adds(&path, SITES_PATH "/");
-	url_encode(&path, slice_str(name), "");
 	what = xasprintf("site %s", name);
-	code = ctl_call(ctl, &(struct http_request){.method = "DELETE", .path = strbuf_str(&path)}, what, NULL);
+	code = ctl_document(ctl, call(api, name, NULL), what, &answer);
 	if (code == EXIT_OK)
-		ctl->out->site_removed(name);
+		ctl->out->site_changed(answer, name, verb);
+	json_decref(answer);
 	free(what);
-	strbuf_free(&path);
 	return code;
+}
+
+int run_site_drain(struct ctl *ctl)
+{
+	return change(ctl, globalfs_site_drain, "drained");
+}
+
+int run_site_undrain(struct ctl *ctl)
+{
+	return change(ctl, globalfs_site_undrain, "undrained");
 }

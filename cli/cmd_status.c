@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* gfsctl status, info, version, completion. */
+/* gfsctl status, ready, info, version, completion. */
 #include "config.h"
 
 #include "ctl.h"
@@ -9,35 +9,49 @@
 
 int run_status(struct ctl *ctl)
 {
-	struct http *http = ctl_http(ctl);
-	struct http_request req = {.method = "GET", .path = "/healthz"};
-	struct http_answer answer;
-	const char *text;
-	int err, code;
+	struct globalfs *api = ctl_api(ctl);
+	const char *details;
+	int healthy, err;
 
-	if (!http)
+	if (!api)
 		return EXIT_USAGE;
-	err = http_send(http, &req, &answer);
-	text = strbuf_str(&answer.body);
-	if (!err && answer.status == 200) {
-		ctl->out->status(true, "");
-		code = EXIT_OK;
-	} else if (!err && answer.status == 503 && strncmp(text, "DEGRADED", 8) == 0) {
-		text += strcspn(text, "\n");
-		ctl->out->status(false, text + (*text == '\n'));
-		code = EXIT_FAILED;
-	} else {
-		code = ctl_call_failed(ctl, err, &answer, "status");
+	err = globalfs_health(api, args_has(ctl->args, "verbose"), &healthy, &details);
+	if (err)
+		return ctl_failed(ctl, err, "status");
+	ctl->out->status(healthy ? "OK" : "DEGRADED", details);
+	return healthy ? EXIT_OK : EXIT_FAILED;
+}
+
+int run_ready(struct ctl *ctl)
+{
+	const char *site = args_get(ctl->args, "site"), *max_lag = args_get(ctl->args, "max-lag"), *why;
+	struct globalfs *api;
+	int ready, err;
+
+	if (max_lag && !site) {
+		ctl_error("ready: --max-lag needs --site");
+		return EXIT_USAGE;
 	}
-	http_answer_free(&answer);
-	return code;
+	api = ctl_api(ctl);
+	if (!api)
+		return EXIT_USAGE;
+	err = globalfs_ready(api, site, max_lag, &ready, &why);
+	if (err)
+		return ctl_failed(ctl, err, "ready");
+	ctl->out->status(ready ? "READY" : "NOT READY", why);
+	return ready ? EXIT_OK : EXIT_FAILED;
 }
 
 int run_info(struct ctl *ctl)
 {
+	struct globalfs *api = ctl_api(ctl);
+	const struct globalfs_info *unused;
 	json_t *info;
-	int code = ctl_call(ctl, &(struct http_request){.method = "GET", .path = "/api/v1/info"}, "info", &info);
+	int code;
 
+	if (!api)
+		return EXIT_USAGE;
+	code = ctl_document(ctl, globalfs_info(api, &unused), "info", &info);
 	if (code == EXIT_OK)
 		ctl->out->info(info);
 	json_decref(info);
@@ -46,7 +60,7 @@ int run_info(struct ctl *ctl)
 
 int run_version(struct ctl *ctl)
 {
-	ctl->out->version(PACKAGE_VERSION);
+	ctl->out->version(globalfs_version());
 	return EXIT_OK;
 }
 

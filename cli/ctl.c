@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What all commands share: errors, the HTTP client, the configuration's place. Contract in ctl.h. */
+/* What all commands share: errors, the HTTP API, the configuration's place. Contract in ctl.h. */
 #include "config.h"
 
 #include "ctl.h"
@@ -54,14 +54,14 @@ static char *read_key_file(const char *path)
 	return xstrdup(line);
 }
 
-struct http *ctl_http(struct ctl *ctl)
+struct globalfs *ctl_api(struct ctl *ctl)
 {
 	const char *base = args_get(ctl->args, "coordinator-addr"), *key = args_get(ctl->args, "api-key");
-	const char *file = args_get(ctl->args, "api-key-file");
-	char *from_file = NULL, why[256];
+	const char *file = args_get(ctl->args, "api-key-file"), *ca_file = args_get(ctl->args, "ca-file");
+	char *from_file = NULL;
 
-	if (ctl->http)
-		return ctl->http;
+	if (ctl->api)
+		return ctl->api;
 	if (!base)
 		base = getenv("GLOBALFS_COORDINATOR");
 	if (!base || !*base)
@@ -73,53 +73,62 @@ struct http *ctl_http(struct ctl *ctl)
 	}
 	if (!key)
 		key = getenv("GLOBALFS_API_KEY");
-	if (http_open(base, key, &ctl->http, why, sizeof(why)) != 0)
-		ctl_error("%s", why);
+	switch (globalfs_open(base, &ctl->api)) {
+	case GLOBALFS_OK:
+		break;
+	case GLOBALFS_ERR_USAGE:
+		ctl_error("the coordinator's address is not http://HOST:PORT or https://HOST:PORT: %.100s", base);
+		break;
+	default:
+		ctl_error("out of memory");
+	}
+	if (ctl->api && globalfs_set_api_key(ctl->api, key) != 0) {
+		ctl_error("the API key has a character that cannot be sent");
+		globalfs_close(&ctl->api);
+	}
+	if (ctl->api && (globalfs_set_user_agent(ctl->api, "gfsctl/" PACKAGE_VERSION) != 0 ||
+	                 globalfs_set_ca_file(ctl->api, ca_file) != 0)) {
+		ctl_error("%s", globalfs_error(ctl->api)->message);
+		globalfs_close(&ctl->api);
+	}
 	free(from_file);
-	return ctl->http;
+	return ctl->api;
 }
 
-int ctl_call_failed(struct ctl *ctl, int err, const struct http_answer *answer, const char *what)
+int ctl_failed(struct ctl *ctl, int err, const char *what)
 {
-	struct strbuf text = STRBUF_INIT;
-	const char *id = http_header(answer, "x-request-id");
+	const struct globalfs_error *e = globalfs_error(ctl->api);
 
-	if (err) {
-		ctl_error("%s%s%s: %s", what, *what ? ": " : "", http_base(ctl->http), http_why(ctl->http));
-		return err == GFS_ERR_CONNECT || answer->status == 0 ? EXIT_UNREACHABLE : EXIT_FAILED;
+	if (err == GLOBALFS_ERR_USAGE) {
+		ctl_error("%s: %s", what, e->message);
+		return EXIT_USAGE;
 	}
-	http_error_text(answer, &text);
-	if (answer->status >= 500 && id)
-		ctl_error("%s%s%s (status %ld, request %.64s)", what, *what ? ": " : "", strbuf_str(&text), answer->status, id);
+	if (err != GLOBALFS_ERR_STATUS) {
+		ctl_error("%s: %s: %s", what, globalfs_url(ctl->api), e->message);
+		return err == GLOBALFS_ERR_CONNECT || e->status == 0 ? EXIT_UNREACHABLE : EXIT_FAILED;
+	}
+	if (e->status >= 500 && *e->request_id)
+		ctl_error("%s: %s (status %ld, request %.64s)", what, e->message, e->status, e->request_id);
 	else
-		ctl_error("%s%s%s (status %ld)", what, *what ? ": " : "", strbuf_str(&text), answer->status);
-	strbuf_free(&text);
+		ctl_error("%s: %s (status %ld)", what, e->message, e->status);
 	return EXIT_FAILED;
 }
 
-int ctl_call(struct ctl *ctl, const struct http_request *req, const char *what, json_t **json_out)
+int ctl_document(struct ctl *ctl, int err, const char *what, json_t **json_out)
 {
-	struct http *http = ctl_http(ctl);
-	struct http_answer answer;
 	json_error_t why;
-	int err, code = EXIT_OK;
+	size_t n;
+	const char *text;
 
-	if (json_out)
-		*json_out = NULL;
-	if (!http)
-		return EXIT_USAGE;
-	err = http_send(http, req, &answer);
-	if (err || answer.status < 200 || answer.status > 299) {
-		code = ctl_call_failed(ctl, err, &answer, what);
-	} else if (json_out && answer.body.n > 0) {
-		*json_out = json_loadb(answer.body.p, answer.body.n, 0, &why);
-		if (!*json_out) {
-			ctl_error("%s%s%s does not answer like a GlobalFS: %s", what, *what ? ": " : "", http_base(http), why.text);
-			code = EXIT_FAILED;
-		}
-	}
-	http_answer_free(&answer);
-	return code;
+	*json_out = NULL;
+	if (err)
+		return ctl_failed(ctl, err, what);
+	text = globalfs_body(ctl->api, &n);
+	*json_out = json_loadb(text, n, 0, &why);
+	if (*json_out)
+		return EXIT_OK;
+	ctl_error("%s: %s: %s", what, globalfs_url(ctl->api), why.text);
+	return EXIT_FAILED;
 }
 
 const char *ctl_require(struct ctl *ctl, const char *option)
@@ -131,13 +140,12 @@ const char *ctl_require(struct ctl *ctl, const char *option)
 	return value && *value ? value : NULL;
 }
 
-char *ctl_object_path(const char *key)
+char *ctl_object_name(const char *key)
 {
-	struct strbuf path = STRBUF_INIT;
+	char *safe = printable(key), *name = xasprintf("object %s", safe);
 
-	strbuf_adds(&path, "/api/v1/objects/");
-	url_encode(&path, slice_str(key), "/");
-	return strbuf_steal(&path);
+	free(safe);
+	return name;
 }
 
 const char *ctl_config_path(const struct ctl *ctl)

@@ -7,7 +7,7 @@
 #define GFSCTL_CTL_H
 
 #include "args.h"
-#include "http_client.h"
+#include "client/globalfs.h"
 #include "output.h"
 
 #define EXIT_OK 0
@@ -18,7 +18,7 @@
 struct ctl {
 	const struct args *args;
 	const struct output *out;
-	struct http *http; /* opened by ctl_http() */
+	struct globalfs *api; /* opened by ctl_api() */
 };
 
 #define COMMAND(id, words, operands, min, max, prose) int run_##id(struct ctl *ctl);
@@ -26,17 +26,16 @@ struct ctl {
 
 /* "gfsctl: ..." on standard error, one line. */
 void ctl_error(const char *fmt, ...) GFS_PRINTF(1, 2);
-/* The client, opened at first use; NULL after a usage error that was told (exit 2). */
-struct http *ctl_http(struct ctl *ctl);
-/* Sends a small request and parses the JSON answer. Returns EXIT_OK with *json_out (owned; NULL for an empty body), or the
- * exit code after the error was told, with what ("site a") in it. json_out may be NULL. */
-int ctl_call(struct ctl *ctl, const struct http_request *req, const char *what, json_t **json_out);
-/* Tells why a call failed (err of http_send, or 0 and the answer's status); returns the exit code. */
-int ctl_call_failed(struct ctl *ctl, int err, const struct http_answer *answer, const char *what);
+/* The HTTP API, opened at first use; NULL after a usage error that was told (exit 2). */
+struct globalfs *ctl_api(struct ctl *ctl);
+/* Tells why a call of libglobalfs returned err, with what ("site a") it was about; returns the exit code. */
+int ctl_failed(struct ctl *ctl, int err, const char *what);
+/* What a call left that returned err: EXIT_OK with the answer's document (owned), or the exit code after the error was told. */
+int ctl_document(struct ctl *ctl, int err, const char *what, json_t **json_out);
 /* A required option, or NULL after it was told. */
 const char *ctl_require(struct ctl *ctl, const char *option);
-/* "/api/v1/objects/KEY", percent-encoded. Returns owned. */
-char *ctl_object_path(const char *key);
+/* "object KEY", fit to be shown. Returns owned. */
+char *ctl_object_name(const char *key);
 /* The configuration's file: -c, GLOBALFS_CONFIG, or the installed one when it is there; NULL when there is none. */
 const char *ctl_config_path(const struct ctl *ctl);
 /* Flushes standard output: EXIT_OK, or EXIT_FAILED after it was told. */

@@ -29,7 +29,7 @@
 struct download {
 	struct ctl *ctl;
 	const char *key;
-	char *path, *what;
+	char *what;
 	const char *range; /* of --range, or NULL */
 	/* where to */
 	int fd;
@@ -233,40 +233,28 @@ static int publish(struct download *d)
 
 /* ---- the answer ---- */
 
-static bool parse_content_range(const char *text, int64_t *from, int64_t *to, int64_t *size)
+/* Decides once per answer whether its body goes on where we are. The library has seen to it that a range is the one asked for. */
+static bool accept_head(struct download *d, const struct globalfs_object *object)
 {
-	return text && sscanf(text, "bytes %" SCNd64 "-%" SCNd64 "/%" SCNd64, from, to, size) == 3 && *from >= 0 && *to >= *from &&
-	       *size > *to;
-}
-
-/* Decides once per answer whether its body goes on where we are. */
-static bool accept_head(struct download *d, const struct http_answer *answer)
-{
-	const char *etag = http_header(answer, "etag");
-	int64_t from = 0, to = -1, size = -1;
-	bool ranged = answer->status == 206;
-
-	if (d->range && !ranged)
+	if (d->range && !object->is_range)
 		return d->refused = "the server does not take ranges", false;
-	if (!d->range && d->offset == 0 && ranged)
-		return d->refused = "the answer is a range that nobody asked for", false;
-	if (ranged && !parse_content_range(http_header(answer, "content-range"), &from, &to, &size))
-		return d->refused = "the answer's Content-Range makes no sense", false;
-	if (!ranged && d->offset > 0) { /* the whole object instead of its rest */
+	if (!object->is_range && d->offset > 0) { /* the whole object instead of its rest */
 		if (!d->part)
 			return d->refused = "the rest cannot be read: the server does not take ranges", false;
 		if (!part_restart(d))
 			return false;
 	}
 	if (d->offset > 0) {
-		if (from != d->base + d->offset)
+		if (object->range_first != d->base + d->offset)
 			return d->refused = "the answer is not the range that was asked for", false;
 		if (d->wanted < 0)
-			d->wanted = size; /* a part of an earlier run */
+			d->wanted = object->size; /* a part of an earlier run */
 	} else {
-		d->base = from;
-		d->wanted = ranged ? to - from + 1 : answer->content_length;
-		snprintf(d->etag, sizeof(d->etag), "%s", etag && strlen(etag) < sizeof(d->etag) && etag[0] == '"' ? etag : "");
+		d->base = object->range_first;
+		d->wanted = object->range_size;
+		d->etag[0] = '\0';
+		if (*object->etag && strlen(object->etag) < sizeof(d->etag) - 2 && strncmp(object->etag, "W/", 2) != 0)
+			snprintf(d->etag, sizeof(d->etag), "\"%s\"", object->etag);
 		md5_begin(d);
 		if (!etag_save(d))
 			return false;
@@ -290,23 +278,23 @@ static bool write_all(int fd, const char *p, size_t n)
 	return true;
 }
 
-static bool download_sink(void *arg, const struct http_answer *answer, const void *p, size_t n)
+static int download_sink(void *arg, const struct globalfs_object *object, const void *p, size_t n)
 {
 	struct download *d = arg;
 
-	if (!d->accepted && !accept_head(d, answer))
-		return false;
+	if (!d->accepted && !accept_head(d, object))
+		return -1;
 	if (d->wanted >= 0 && (int64_t)n > d->wanted - d->offset)
-		return d->refused = "the answer is longer than it says", false;
+		return d->refused = "the answer is longer than it says", -1;
 	if (!write_all(d->fd, p, n)) {
 		d->error = errno;
-		return false;
+		return -1;
 	}
 	if (d->md5 && !EVP_DigestUpdate(d->md5, p, n))
-		return d->refused = "the MD5 cannot be computed", false;
+		return d->refused = "the MD5 cannot be computed", -1;
 	d->offset += (int64_t)n;
 	progress_update(&d->progress, d->offset);
-	return true;
+	return 0;
 }
 
 /* ---- attempts ---- */
@@ -318,73 +306,65 @@ static bool passing(long status)
 	return status == 429 || status == 500 || status == 502 || status == 503 || status == 504;
 }
 
-/* An answer that is not 200 or 206, or an error without one. */
-static enum attempt judge(struct download *d, int err, const struct http_answer *answer, int *code)
+/* A call that failed. object: of its answer, may be NULL. */
+static enum attempt judge(struct download *d, int err, const struct globalfs_object *object, int *code)
 {
-	const char *range = http_header(answer, "content-range");
-	int64_t size = -1;
+	long status = err == GLOBALFS_ERR_STATUS ? globalfs_error(d->ctl->api)->status : 0;
+	bool lost = err == GLOBALFS_ERR_IO || err == GLOBALFS_ERR_TIMEOUT || err == GLOBALFS_ERR_CONNECT;
 
 	if (d->error || d->refused) {
 		ctl_error("%s: %s", d->error && d->file ? d->part : d->what, d->error ? strerror(d->error) : d->refused);
 		*code = EXIT_FAILED;
 		return ATTEMPT_FAILED;
 	}
-	if (!err && answer->status == 416 && d->offset > 0 && range && sscanf(range, "bytes */%" SCNd64, &size) == 1 &&
-	    size == d->base + d->offset && !d->range) {
+	if (status == 416 && d->offset > 0 && object && object->size == d->base + d->offset && !d->range) {
 		d->wanted = d->offset; /* the part was whole already */
 		return ATTEMPT_DONE;
 	}
-	if (!err && (answer->status == 412 || answer->status == 416) && d->offset > 0 && d->part && !d->restarted) {
+	if ((status == 412 || status == 416) && d->offset > 0 && d->part && !d->restarted) {
 		d->restarted = true; /* changed since: from the start */
 		return part_restart(d) ? ATTEMPT_AGAIN : ATTEMPT_FAILED;
 	}
-	if (!err && answer->status == 412 && d->offset > 0) {
+	if (status == 412 && d->offset > 0) {
 		ctl_error("%s: was changed while it was read", d->what);
 		*code = EXIT_FAILED;
 		return ATTEMPT_FAILED;
 	}
 	*code = -1; /* told by the caller when no try is left */
-	return d->offset > 0 && (err || passing(answer->status)) ? ATTEMPT_AGAIN : ATTEMPT_FAILED;
+	return d->offset > 0 && (lost || passing(status)) ? ATTEMPT_AGAIN : ATTEMPT_FAILED;
 }
 
 static enum attempt attempt(struct download *d, bool last, int *code)
 {
-	char range[96], if_match[ETAG_TEXT_MAX + 16];
-	const char *headers[3] = {NULL};
-	struct http_request req = {.method = "GET", .path = d->path, .headers = headers, .sink = download_sink, .arg = d};
-	struct http_answer answer;
+	struct globalfs_get_options options = {.range = d->range};
+	const struct globalfs_object *object;
 	int64_t before = d->offset;
 	enum attempt next;
+	char range[64];
 	int err;
 
 	if (d->offset > 0) {
 		if (d->range && d->wanted >= 0)
-			snprintf(range, sizeof(range), "Range: bytes=%" PRId64 "-%" PRId64, d->base + d->offset, d->base + d->wanted - 1);
+			snprintf(range, sizeof(range), "%" PRId64 "-%" PRId64, d->base + d->offset, d->base + d->wanted - 1);
 		else
-			snprintf(range, sizeof(range), "Range: bytes=%" PRId64 "-", d->base + d->offset);
-		snprintf(if_match, sizeof(if_match), "If-Match: %s", d->etag);
-		headers[0] = range;
-		headers[1] = if_match;
-	} else if (d->range) {
-		snprintf(range, sizeof(range), "Range: bytes=%s", d->range);
-		headers[0] = range;
+			snprintf(range, sizeof(range), "%" PRId64 "-", d->base + d->offset);
+		options.range = range;
+		options.if_match = d->etag;
 	}
 	d->accepted = false;
-	err = http_send(d->ctl->http, &req, &answer);
+	err = globalfs_get(d->ctl->api, d->key, &options, download_sink, d, &object);
 	progress_end(&d->progress);
-	if (!err && (answer.status == 200 || answer.status == 206) && !d->error && !d->refused &&
-	    (d->accepted || accept_head(d, &answer))) {
+	if (!err && (d->accepted || accept_head(d, object))) { /* an empty object never reached the sink */
 		next = ATTEMPT_DONE;
 		if (d->wanted < 0)
 			d->wanted = d->offset; /* chunked, and whole */
 	} else {
-		next = judge(d, err, &answer, code);
+		next = judge(d, err, object, code);
 		if (next == ATTEMPT_AGAIN && !d->etag[0] && d->offset > 0)
 			next = ATTEMPT_FAILED; /* nothing to say which version the rest must be of */
 		if ((next == ATTEMPT_FAILED || (last && d->offset <= before)) && *code == -1)
-			*code = ctl_call_failed(d->ctl, err, &answer, d->what);
+			*code = ctl_failed(d->ctl, err, d->what);
 	}
-	http_answer_free(&answer);
 	return next;
 }
 
@@ -441,29 +421,18 @@ static int finish(struct download *d)
 	return code;
 }
 
-/* "5-9", "5-", "-5" */
-static bool is_range(const char *text)
-{
-	size_t a = strspn(text, "0123456789"), b = text[a] == '-' ? strspn(text + a + 1, "0123456789") : 0;
-
-	return text[a] == '-' && text[a + 1 + b] == '\0' && a + b > 0 && a < 19 && b < 19;
-}
-
 int run_object_get(struct ctl *ctl)
 {
 	struct download d = {.ctl = ctl, .key = ctl->args->operands[0], .range = args_get(ctl->args, "range"), .fd = -1, .wanted = -1};
-	char *safe;
 	int code;
 
-	if (!*d.key || (d.range && !is_range(d.range))) {
-		ctl_error(*d.key ? "--range must be A-B, A- or -N" : "the key is empty");
+	if (!*d.key) {
+		ctl_error("the key is empty");
 		return EXIT_USAGE;
 	}
-	if (!ctl_http(ctl))
+	if (!ctl_api(ctl))
 		return EXIT_USAGE;
-	safe = printable(d.key);
-	d.what = xasprintf("object %s", safe);
-	d.path = ctl_object_path(d.key);
+	d.what = ctl_object_name(d.key);
 	code = open_target(&d, args_get(ctl->args, "output"));
 	if (code == EXIT_OK)
 		code = download(&d);
@@ -479,8 +448,6 @@ int run_object_get(struct ctl *ctl)
 	free(d.file);
 	free(d.part);
 	free(d.etag_file);
-	free(d.path);
 	free(d.what);
-	free(safe);
 	return code;
 }

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * gfsctl: the operator's and user's command. Parses by commands.def, finds the output and runs the command. Objects and sites go
- * over the HTTP API; "router show" and its kin over the daemons' sockets; "config" needs neither.
+ * over the HTTP API, through libglobalfs; "router show" and its kin over the daemons' sockets; "config" needs neither.
  */
 #include "config.h"
 
 #include "ctl.h"
 
-#include <curl/curl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,10 +58,8 @@ int main(int argc, char **argv)
 	}
 	if (args.help)
 		return print_help(args.command);
-	curl_global_init(CURL_GLOBAL_DEFAULT);
 	ctl.out = args_has(&args, "json") ? &output_json : &output_text;
 	code = runs[args.command](&ctl);
-	http_close(&ctl.http);
-	curl_global_cleanup();
+	globalfs_close(&ctl.api);
 	return ctl_flush(code);
 }

@@ -11,24 +11,31 @@
 #include <stdint.h>
 #include <stdio.h>
 
-struct object_list_output {
-	size_t printed;
+#include "client/globalfs.h"
+
+#define LIST_BATCH 500 /* rows that are kept to find the width of their columns */
+
+struct list_output {
+	size_t printed, n_kept;
 	int widths[2];
+	char *keys[LIST_BATCH], sizes[LIST_BATCH][24], times[LIST_BATCH][40];
 };
 
 struct output {
 	void (*sites)(const json_t *array);
 	void (*site_added)(const json_t *site);
 	void (*site_removed)(const char *name);
+	void (*site_changed)(const json_t *site, const char *name, const char *what);
 	void (*object_stored)(const char *key, int64_t bytes);
 	void (*object_saved)(const char *key, const char *file, int64_t bytes);
 	void (*object_deleted)(const char *key);
 	void (*object_head)(const json_t *object);
-	void (*objects_begin)(struct object_list_output *l);
-	void (*objects_page)(struct object_list_output *l, const json_t *array);
-	void (*objects_end)(struct object_list_output *l);
+	void (*object_where)(const struct globalfs_where *where, const json_t *document);
+	void (*list_begin)(struct list_output *l);
+	void (*list_entry)(struct list_output *l, const struct globalfs_entry *entry);
+	void (*list_end)(struct list_output *l, bool whole);
 	void (*replicated)(const json_t *answer, const char *key, const char *from, const char *to);
-	void (*status)(bool ok, const char *details);
+	void (*status)(const char *status, const char *details);
 	void (*info)(const json_t *info);
 	void (*document)(const json_t *any); /* a daemon's view of itself */
 	void (*version)(const char *version);
@@ -40,5 +47,8 @@ extern const struct output output_text, output_json;
 void table_print(FILE *f, const char *const *cells, size_t rows, size_t columns);
 /* Copies text with control characters as \xNN, so that a key cannot command the terminal. Returns owned. */
 char *printable(const char *text);
+
+/* Any bytes as JSON: those that are not UTF-8 are shown as U+FFFD. Returns owned. */
+json_t *json_text(const char *s);
 
 #endif

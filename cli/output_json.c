@@ -21,8 +21,7 @@ static void dump_new(json_t *v)
 	json_decref(v);
 }
 
-/* A name or key from the command line, which may be any bytes: those that are not UTF-8 are shown as U+FFFD. */
-static json_t *text(const char *s)
+json_t *json_text(const char *s)
 {
 	json_t *v = json_string(s);
 	char *safe, *p;
@@ -53,43 +52,55 @@ static void json_site_removed(const char *name)
 	(void)name;
 }
 
+static void json_site_changed(const json_t *site, const char *name, const char *what)
+{
+	(void)name;
+	(void)what;
+	dump(site);
+}
+
 static void json_stored(const char *key, int64_t bytes)
 {
-	dump_new(json_pack("{s:o, s:I}", "key", text(key), "bytes", (json_int_t)bytes));
+	dump_new(json_pack("{s:o, s:I}", "key", json_text(key), "bytes", (json_int_t)bytes));
 }
 
 static void json_saved(const char *key, const char *file, int64_t bytes)
 {
-	dump_new(json_pack("{s:o, s:o, s:I}", "key", text(key), "file", text(file), "bytes", (json_int_t)bytes));
+	dump_new(json_pack("{s:o, s:o, s:I}", "key", json_text(key), "file", json_text(file), "bytes", (json_int_t)bytes));
 }
 
 static void json_deleted(const char *key)
 {
-	dump_new(json_pack("{s:o, s:b}", "key", text(key), "deleted", 1));
+	dump_new(json_pack("{s:o, s:b}", "key", json_text(key), "deleted", 1));
 }
 
-static void json_objects_begin(struct object_list_output *l)
+static void json_where(const struct globalfs_where *where, const json_t *document)
+{
+	(void)where;
+	dump(document);
+}
+
+static void json_list_begin(struct list_output *l)
 {
 	(void)l;
-	putchar('[');
 }
 
-static void json_objects_page(struct object_list_output *l, const json_t *array)
+/* An object as it came; a common prefix as {"prefix": "a/"}. */
+static void json_list_entry(struct list_output *l, const struct globalfs_entry *e)
 {
-	const json_t *object;
-	size_t i;
-
-	json_array_foreach(array, i, object) {
-		char *dumped = json_dumps(object, 0);
-
-		printf("%s  %s", l->printed++ ? ",\n" : "\n", dumped ? dumped : "null");
-		free(dumped);
-	}
+	fputs(l->printed++ ? ",\n  " : "[\n  ", stdout);
+	fputs(e->is_prefix ? "{\"prefix\":" : "", stdout);
+	fwrite(e->json, 1, e->json_size, stdout);
+	fputs(e->is_prefix ? "}" : "", stdout);
 }
 
-static void json_objects_end(struct object_list_output *l)
+/* What was begun is ended, so that it is valid; of a list that failed before its first entry nothing is shown. */
+static void json_list_end(struct list_output *l, bool whole)
 {
-	fputs(l->printed ? "\n]\n" : "]\n", stdout);
+	if (l->printed)
+		fputs("\n]\n", stdout);
+	else if (whole)
+		fputs("[]\n", stdout);
 }
 
 static void json_replicated(const json_t *answer, const char *key, const char *from, const char *to)
@@ -97,16 +108,17 @@ static void json_replicated(const json_t *answer, const char *key, const char *f
 	if (answer)
 		dump(answer);
 	else
-		dump_new(json_pack("{s:s, s:o, s:o, s:o}", "status", "accepted", "key", text(key), "from", text(from), "to", text(to)));
+		dump_new(json_pack("{s:s, s:o, s:o, s:o}", "status", "accepted", "key", json_text(key), "from", json_text(from), "to",
+		                   json_text(to)));
 }
 
-static void json_status(bool ok, const char *details)
+static void json_status(const char *status, const char *details)
 {
 	json_t *v = json_object();
 
-	json_object_set_new(v, "status", json_string(ok ? "OK" : "DEGRADED"));
+	json_object_set_new(v, "status", json_string(status));
 	if (*details)
-		json_object_set_new(v, "details", text(details));
+		json_object_set_new(v, "details", json_text(details));
 	dump_new(v);
 }
 
@@ -116,8 +128,8 @@ static void json_version(const char *version)
 }
 
 const struct output output_json = {
-	.sites = json_sites, .site_added = dump, .site_removed = json_site_removed, .object_stored = json_stored,
-	.object_saved = json_saved, .object_deleted = json_deleted, .object_head = dump, .objects_begin = json_objects_begin,
-	.objects_page = json_objects_page, .objects_end = json_objects_end, .replicated = json_replicated, .status = json_status,
-	.info = dump, .document = dump, .version = json_version,
+	.sites = json_sites, .site_added = dump, .site_removed = json_site_removed, .site_changed = json_site_changed,
+	.object_stored = json_stored, .object_saved = json_saved, .object_deleted = json_deleted, .object_head = dump,
+	.object_where = json_where, .list_begin = json_list_begin, .list_entry = json_list_entry, .list_end = json_list_end,
+	.replicated = json_replicated, .status = json_status, .info = dump, .document = dump, .version = json_version,
 };

@@ -77,12 +77,13 @@ static const char *str(const json_t *o, const char *field)
 
 static char *site_status(const json_t *site)
 {
+	const char *drained = json_is_true(json_object_get(site, "drained")) ? "drained, " : "";
 	char *why = printable(str(site, "error")), *out;
 
 	if (json_is_true(json_object_get(site, "healthy")))
-		out = xstrdup("healthy");
+		out = xasprintf("%shealthy", drained);
 	else
-		out = *why ? xasprintf("degraded: %s", why) : xstrdup("degraded");
+		out = xasprintf("%sdegraded%s%s", drained, *why ? ": " : "", why);
 	free(why);
 	return out;
 }
@@ -127,6 +128,12 @@ static void text_site_added(const json_t *site)
 static void text_site_removed(const char *name)
 {
 	printf("Site \"%s\" deregistered.\n", name);
+}
+
+static void text_site_changed(const json_t *site, const char *name, const char *what)
+{
+	(void)site;
+	printf("Site \"%s\" %s.\n", name, what);
 }
 
 /* ---- objects ---- */
@@ -174,43 +181,113 @@ static void text_head(const json_t *o)
 	free(key);
 }
 
-static void text_objects_begin(struct object_list_output *l)
+static void text_list_begin(struct list_output *l)
 {
-	(void)l;
+	*l = (struct list_output){.widths = {3, 4}};
 }
 
-/* Widths grow from page to page and never shrink: the memory is one page's. */
-static void text_objects_page(struct object_list_output *l, const json_t *array)
+/* Widths grow from batch to batch and never shrink: the memory is one batch's. */
+static void list_print(struct list_output *l)
 {
-	size_t n = json_array_size(array), i;
-	char **keys = xcalloc(n + 1, sizeof(*keys)), (*sizes)[24] = xcalloc(n + 1, sizeof(*sizes));
-	int widths[3] = {l->widths[0] > 3 ? l->widths[0] : 3, l->widths[1] > 4 ? l->widths[1] : 4, 13};
-	const json_t *object;
+	int widths[3] = {l->widths[0], l->widths[1], 13};
 
-	json_array_foreach(array, i, object) {
-		keys[i] = printable(str(object, "key"));
-		snprintf(sizes[i], sizeof(sizes[i]), "%" PRId64, (int64_t)json_integer_value(json_object_get(object, "size")));
-		if (width_of(keys[i]) > widths[0])
-			widths[0] = width_of(keys[i]);
-		if (width_of(sizes[i]) > widths[1])
-			widths[1] = width_of(sizes[i]);
+	for (size_t i = 0; i < l->n_kept; i++) {
+		widths[0] = width_of(l->keys[i]) > widths[0] ? width_of(l->keys[i]) : widths[0];
+		widths[1] = width_of(l->sizes[i]) > widths[1] ? width_of(l->sizes[i]) : widths[1];
 	}
-	if (l->printed == 0)
+	if (l->printed++ == 0)
 		print_row(stdout, (const char *const[]){"KEY", "SIZE", "LAST_MODIFIED"}, widths, 3);
-	json_array_foreach(array, i, object) {
-		print_row(stdout, (const char *const[]){keys[i], sizes[i], str(object, "last_modified")}, widths, 3);
-		free(keys[i]);
+	for (size_t i = 0; i < l->n_kept; i++) {
+		print_row(stdout, (const char *const[]){l->keys[i], l->sizes[i], l->times[i]}, widths, 3);
+		free(l->keys[i]);
 	}
-	l->printed += n + 1;
 	l->widths[0] = widths[0];
 	l->widths[1] = widths[1];
-	free(keys);
-	free(sizes);
+	l->n_kept = 0;
 }
 
-static void text_objects_end(struct object_list_output *l)
+static void text_list_entry(struct list_output *l, const struct globalfs_entry *e)
 {
-	(void)l;
+	size_t i = l->n_kept++;
+
+	l->keys[i] = printable(e->key);
+	if (e->is_prefix)
+		snprintf(l->sizes[i], sizeof(l->sizes[i]), "PRE");
+	else
+		snprintf(l->sizes[i], sizeof(l->sizes[i]), "%" PRId64, e->size);
+	snprintf(l->times[i], sizeof(l->times[i]), "%s", e->last_modified);
+	if (l->n_kept == LIST_BATCH)
+		list_print(l);
+}
+
+static void text_list_end(struct list_output *l, bool whole)
+{
+	if (l->n_kept || (whole && !l->printed))
+		list_print(l);
+}
+
+static const char *yes_no(int flag)
+{
+	return flag < 0 ? "unknown" : flag ? "yes" : "no";
+}
+
+/* "up", "down, circuit open, drained" */
+static char *copy_state(const struct globalfs_copy *c)
+{
+	bool circuit = *c->circuit_state && strcmp(c->circuit_state, "closed") != 0;
+
+	return xasprintf("%s%s%s%s", c->state, circuit ? ", circuit " : "", circuit ? c->circuit_state : "",
+	                 c->drained ? ", drained" : "");
+}
+
+/* Why it has its place, and why nothing is known of its copy. */
+static char *copy_why(const struct globalfs_copy *c)
+{
+	char *text = xasprintf("%s%s%s", c->why, *c->why && *c->error ? "; " : "", c->error), *safe = printable(text);
+
+	free(text);
+	return safe;
+}
+
+#define WHERE_COLUMNS 10
+
+static void where_row(const struct globalfs_copy *c, char **row)
+{
+	bool here = c->present == 1;
+
+	row[0] = xstrdup(c->site);
+	row[1] = xstrdup(c->role);
+	row[2] = copy_state(c);
+	row[3] = xstrdup(yes_no(c->present));
+	row[4] = here && c->size >= 0 ? xasprintf("%" PRId64, c->size) : xstrdup("-");
+	row[5] = here && *c->etag ? printable(c->etag) : xstrdup("-");
+	row[6] = here && *c->generation ? printable(c->generation) : xstrdup("-");
+	row[7] = xstrdup(yes_no(c->current));
+	row[8] = c->place >= 0 ? xasprintf("%d", c->place) : xstrdup("-");
+	row[9] = copy_why(c);
+}
+
+static void text_where(const struct globalfs_where *w, const json_t *document)
+{
+	static const char *const names[WHERE_COLUMNS] = {"SITE", "ROLE", "STATE", "COPY", "SIZE", "ETAG", "GENERATION", "CURRENT",
+	                                                 "PLACE", "WHY"};
+	size_t n = (w->n_copies + 1) * WHERE_COLUMNS;
+	char **cells = xcalloc(n, sizeof(*cells)), *why = printable(w->read_why);
+
+	(void)document;
+	for (size_t i = 0; i < WHERE_COLUMNS; i++)
+		cells[i] = xstrdup(names[i]);
+	for (size_t i = 0; i < w->n_copies; i++)
+		where_row(&w->copies[i], cells + (i + 1) * WHERE_COLUMNS);
+	table_print(stdout, (const char *const *)cells, w->n_copies + 1, WHERE_COLUMNS);
+	if (*w->read_site)
+		printf("A read would use %s%s%s\n", w->read_site, *why ? ": " : "", why);
+	else
+		printf("A read would use no site%s%s\n", *why ? ": " : "", why);
+	for (size_t i = 0; i < n; i++)
+		free(cells[i]);
+	free(cells);
+	free(why);
 }
 
 /* ---- the rest ---- */
@@ -224,9 +301,9 @@ static void text_replicated(const json_t *answer, const char *key, const char *f
 	free(safe);
 }
 
-static void text_status(bool ok, const char *details)
+static void text_status(const char *status, const char *details)
 {
-	printf("%s\n", ok ? "OK" : "DEGRADED");
+	printf("%s\n", status);
 	for (const char *end; *details; details = *end ? end + 1 : end) {
 		char *line, *safe;
 
@@ -394,8 +471,8 @@ static void text_version(const char *version)
 }
 
 const struct output output_text = {
-	.sites = text_sites, .site_added = text_site_added, .site_removed = text_site_removed, .object_stored = text_stored,
-	.object_saved = text_saved, .object_deleted = text_deleted, .object_head = text_head, .objects_begin = text_objects_begin,
-	.objects_page = text_objects_page, .objects_end = text_objects_end, .replicated = text_replicated, .status = text_status,
-	.info = text_info, .document = text_document, .version = text_version,
+	.sites = text_sites, .site_added = text_site_added, .site_removed = text_site_removed, .site_changed = text_site_changed,
+	.object_stored = text_stored, .object_saved = text_saved, .object_deleted = text_deleted, .object_head = text_head,
+	.object_where = text_where, .list_begin = text_list_begin, .list_entry = text_list_entry, .list_end = text_list_end,
+	.replicated = text_replicated, .status = text_status, .info = text_info, .document = text_document, .version = text_version,
 };

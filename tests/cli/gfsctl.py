@@ -81,6 +81,9 @@ class Api(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         if self.begin():
+            if self.path.endswith("drain"):
+                self.answer(200, {"name": "a", "drained": not self.path.endswith("undrain")})
+                return
             self.server.posted.append(json.loads(self.body()))
             if self.path == "/api/v1/replicate":
                 self.answer(202, dict(self.server.posted[-1], status="accepted"))
@@ -107,7 +110,7 @@ class Api(http.server.BaseHTTPRequestHandler):
             self.list_objects()
         else:
             status, body = self.server.pages[self.path]
-            self.answer(status, body)
+            self.answer(status, body, [("Content-Type", "text/plain" if isinstance(body, bytes) else "application/json")])
 
     def get_object(self):
         srv = self.server
@@ -147,15 +150,26 @@ class Api(http.server.BaseHTTPRequestHandler):
     def list_objects(self):
         q = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
         prefix, after = q.get("prefix", [""])[0], q.get("start_after", [""])[0]
-        limit = int(q["limit"][0])
+        limit = min(int(q.get("limit", ["1000000000"])[0]), self.server.page)
         keys = sorted(k for k in self.server.objects if k.startswith(prefix) and k > after)
         page = {"prefix": prefix, "count": len(keys[:limit]), "truncated": len(keys) > limit,
                 "objects": [{"key": k, "size": len(self.server.objects[k][0]), "last_modified": "2026-11-21T10:00:00Z", "etag": "e"}
                             for k in keys[:limit]]}
         if page["truncated"]:
             page["next_start_after"] = keys[limit - 1]
+        if q.get("delimiter"):
+            page["common_prefixes"] = sorted({k[:k.index("/", len(prefix)) + 1] for k in keys if "/" in k[len(prefix):]})
+            page["objects"] = [o for o in page["objects"] if "/" not in o["key"][len(prefix):]]
         if self.server.partial:
             page["partial"] = self.server.partial
+        if self.server.cuts:
+            body = json.dumps(page).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body[:self.server.cuts.pop(0)])
+            self.close_connection = True
+            return
         self.answer(207 if self.server.partial else 200, page)
 
 
@@ -168,6 +182,7 @@ class Gfsctl(unittest.TestCase):
         s.objects, s.log, s.fail, s.cuts, s.posted, s.pages, s.partial = {}, [], [], [], [], {}, []
         s.api_key = s.wrong_etag = s.after_cut = None
         s.no_ranges = False
+        s.page = 1000
         threading.Thread(target=s.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         self.dir = tempfile.mkdtemp()
 
@@ -366,6 +381,54 @@ class Gfsctl(unittest.TestCase):
         r = self.ctl("object", "list", "--limit", "1")
         self.assertIn(b"no answer from cloud", r.stderr)
 
+    def test_list_goes_on_after_lost_connections(self):
+        for i in range(1000):
+            self.srv.objects[f"p/{i:05}"] = (b"", None)
+        self.srv.cuts = [5000, 100 + 200, 40_000]
+        keys = [o["key"] for o in json.loads(self.ctl("--json", "object", "list").stdout)]
+        self.assertEqual(keys, [f"p/{i:05}" for i in range(1000)])
+        self.assertEqual(len(self.srv.log), 4)
+        self.srv.cuts = [5000, 0]  # an attempt that brings nothing is the last
+        r = self.ctl("--json", "object", "list", rc=1)
+        self.assertGreater(len(json.loads(r.stdout)), 10)  # what came is valid JSON still
+        self.srv.cuts = [5000]
+        self.ctl("object", "list", "--delimiter", "/", "--prefix", "p/", rc=1)
+
+    def test_list_by_delimiter(self):
+        for k in ("a", "b/1", "b/2", "c/d/e", "z"):
+            self.srv.objects[k] = (b"xx", None)
+        lines = [line.split() for line in self.ctl("object", "list", "--delimiter", "/", "--strict").stdout.decode().splitlines()]
+        self.assertIn("delimiter=/", self.srv.log[-1][1])
+        self.assertIn("strict=1", self.srv.log[-1][1])
+        self.assertEqual(sorted(lines[1:]), [["a", "2", "2026-11-21T10:00:00Z"], ["b/", "PRE"], ["c/", "PRE"],
+                                             ["z", "2", "2026-11-21T10:00:00Z"]])
+        rows = json.loads(self.ctl("--json", "object", "list", "-d", "/").stdout)
+        self.assertEqual([r["prefix"] for r in rows if "prefix" in r], ["b/", "c/"])
+
+    def test_list_of_nonsense_is_refused(self):
+        for body in (b"[]", b"{}", b'{"objects":[{"key":1}],"count":1}', b'{"objects":[{"key":"a"},]}', b'{"objects":[',
+                     b'{"objects":[{"key":"a"}],"truncated":true}', b'{"objects":[],"truncated":true,"next_start_after":"x"}',
+                     b'{"objects":["' + b"x" * 100_000):
+            self.srv.fail = [(200, body)]
+            self.assertIn(b"gfsctl: list: ", self.ctl("object", "list", rc=1).stderr, body[:40])
+
+    def test_where(self):
+        doc = {"key": "a b", "known": True, "deleted": False, "decided": True, "generation": "g2", "etag": "e2", "size": 5, "rule": None,
+               "read": {"site": "one", "why": "primary, current"}, "sites": [
+                   {"name": "one", "id": 1, "role": "primary", "state": "up", "circuit_state": "closed", "drained": False,
+                    "routed": True, "place": 1, "why": "first by role", "current": True,
+                    "copy": {"present": True, "size": 5, "etag": "e2", "generation": "g2", "last_modified": "2026-11-21T10:00:00Z"}},
+                   {"name": "two", "id": 2, "role": "backup", "state": "down", "circuit_state": "open", "drained": True,
+                    "routed": False, "place": None, "why": "drained", "current": None,
+                    "copy": {"present": None, "error": "timed out"}}]}
+        self.srv.pages["/api/v1/where/a%20b"] = (200, doc)
+        self.assertEqual(self.ctl("object", "where", "a b").stdout.decode(), (
+            "SITE  ROLE     STATE                        COPY     SIZE  ETAG  GENERATION  CURRENT  PLACE  WHY\n"
+            "one   primary  up                           yes      5     e2    g2          yes      1      first by role\n"
+            "two   backup   down, circuit open, drained  unknown  -     -     -           unknown  -      drained; timed out\n"
+            "A read would use one: primary, current\n"))
+        self.assertEqual(json.loads(self.ctl("--json", "object", "where", "a b").stdout), doc)
+
     # -- sites, replicate, status, info --
     def test_sites(self):
         self.srv.pages["/api/v1/sites"] = (200, [{"name": "a", "role": "primary", "healthy": True, "circuit_state": "closed"},
@@ -384,6 +447,20 @@ class Gfsctl(unittest.TestCase):
             self.ctl("site", "add", *bad, rc=2)
         self.assertEqual(self.ctl("site", "remove", "--name", "a/b").stdout, b'Site "a/b" deregistered.\n')
         self.assertEqual(self.srv.log[-1][1], "/api/v1/sites/a%2Fb")
+
+    def test_drain_and_undrain(self):
+        self.assertEqual(self.ctl("site", "drain", "a b").stdout, b'Site "a b" drained.\n')
+        self.assertEqual(self.srv.log[-1][:2], ("POST", "/api/v1/sites/a%20b/drain"))
+        self.assertIs(json.loads(self.ctl("--json", "site", "undrain", "--name", "a").stdout)["drained"], False)
+        self.ctl("site", "drain", rc=2)
+
+    def test_ready(self):
+        self.srv.pages["/readyz"] = (200, b"OK\n")
+        self.srv.pages["/readyz?site=a&max_lag=30s"] = (503, b"site a lags by 40 s\n")
+        self.assertEqual(self.ctl("ready").stdout, b"READY\n")
+        r = self.ctl("ready", "--site", "a", "--max-lag", "30s", rc=1)
+        self.assertEqual(r.stdout, b"NOT READY\nsite a lags by 40 s\n")
+        self.ctl("ready", "--max-lag", "30s", rc=2)
 
     def test_replicate(self):
         r = self.ctl("replicate", "--key", "a b", "--from", "x", "--to", "y")
