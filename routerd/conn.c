@@ -27,7 +27,7 @@
 
 #define LINGER_MS 30000          /* at most */
 #define LINGER_QUIET_MS 5000     /* without a byte from the client */
-#define LINGER_DRAINING_MS 1000
+#define LINGER_HURRY_MS 1000      /* while draining, and for who was given up for being slow: it would drip on */
 #define TICK_MIN_MS 10
 #define TICK_MAX_MS 1000
 
@@ -68,6 +68,7 @@ static void close_now(struct conn *c)
 
 static void head_overdue(struct conn *c)
 {
+	c->slow = true;
 	conn_request_refuse(c, 408, "the head of the request did not arrive in time");
 }
 
@@ -157,7 +158,7 @@ static int64_t state_ms(const struct conn *c, enum conn_state state)
 	case CONN_DISCARD:
 		return conf->limits.header_timeout_ms;
 	case CONN_LINGER:
-		return c->list->w->draining ? LINGER_DRAINING_MS : LINGER_QUIET_MS;
+		return c->list->w->draining || c->slow ? LINGER_HURRY_MS : LINGER_QUIET_MS;
 	default:
 		return 0;
 	}
@@ -188,7 +189,7 @@ void conn_linger_on(struct conn *c)
 {
 	int64_t until_ms = clock_mono_ms() + LINGER_QUIET_MS;
 
-	if (!c->list->w->draining)
+	if (!c->list->w->draining && !c->slow)
 		c->deadline_ms = until_ms < c->linger_end_ms ? until_ms : c->linger_end_ms;
 }
 
@@ -361,6 +362,7 @@ static void check_rate(struct conn *c, int64_t elapsed_ms)
 	if (!slow)
 		return;
 	log_info("event=slow peer=%s request_id=%s direction=%s", c->peer, c->req->id, c->body.cb ? "in" : "out");
+	c->slow = true;
 	if (c->body.cb)
 		c->body.err = GFS_ERR_CLIENT_SLOW;
 	else
@@ -487,8 +489,8 @@ void conn_list_drain(struct conn_list *list, void (*empty)(void *arg), void *arg
 	list->empty_arg = arg;
 	for (c = list->first; c; c = list->walk) {
 		list->walk = c->next;
-		if (c->state == CONN_LINGER && c->deadline_ms > clock_mono_ms() + LINGER_DRAINING_MS)
-			c->deadline_ms = clock_mono_ms() + LINGER_DRAINING_MS;
+		if (c->state == CONN_LINGER && c->deadline_ms > clock_mono_ms() + LINGER_HURRY_MS)
+			c->deadline_ms = clock_mono_ms() + LINGER_HURRY_MS;
 		if (c->state != CONN_IDLE)
 			continue;
 		/* a request may have arrived that the loop has not told us of yet */

@@ -93,6 +93,7 @@ struct conn {
 	bool peer_eof;   /* the client has shut its side; it may still read */
 	bool read_armed, write_armed, later;
 	bool was_waiting;
+	bool slow;       /* was given up for it */
 	unsigned served;
 	size_t turn_left; /* of CONN_TURN_BYTES */
 	struct event read_ev, write_ev, later_ev;
