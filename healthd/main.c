@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* healthd: probes the sites, hears what traffic learns of them, and tells everybody. What it is stands in healthd.h, the skeleton in
- * common/proc.c. */
+/*
+ * healthd: probes the sites, hears what traffic learns of them, and tells everybody. What it is stands in healthd.h, the
+ * skeleton in common/proc.c.
+ */
 #include "config.h"
 
 #include <stdlib.h>
