@@ -122,7 +122,7 @@ static struct outcomes_row *row_of(struct outcomes *o, uint32_t site_id)
 	return o->rows[site_id];
 }
 
-const struct outcomes_row *outcomes_add(struct outcomes *o, uint32_t site_id, const struct site_event *e)
+const struct outcomes_row *outcomes_add(struct outcomes *o, uint32_t site_id, const struct site_event *e, int64_t now_us)
 {
 	enum outcome_class class = outcome_classify(e);
 	struct outcomes_row *row;
@@ -130,12 +130,15 @@ const struct outcomes_row *outcomes_add(struct outcomes *o, uint32_t site_id, co
 	if (site_id == 0 || site_id >= SITES_BOARD_MAX || e->op == SITE_OP_PROBE)
 		return NULL; /* a site that is only being tried out */
 	row = row_of(o, site_id);
-	if (class == OUTCOME_GOOD)
+	if (class == OUTCOME_GOOD) {
+		row->good_at_us = now_us;
 		add_good(o, row, e);
-	else if (class == OUTCOME_FAULT)
+	} else if (class == OUTCOME_FAULT) {
+		row->run_from_us = row->run ? row->run_from_us : now_us;
 		add_fault(row, e);
-	else if (!e->result)
+	} else if (!e->result) {
 		add_given_up(row, e);
+	}
 	row->news = row->goods || row->faults || row->given_up;
 	return row->news ? row : NULL;
 }

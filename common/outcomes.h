@@ -25,6 +25,7 @@ enum outcome_class outcome_classify(const struct site_event *e);
 struct outcomes_row {
 	uint32_t site_id;
 	uint64_t goods, faults, run, timeouts, given_up, waited_us;
+	int64_t good_at_us, run_from_us; /* monotonic: of the last good one, of the first of run */
 	uint64_t in_a_row; /* faults since the last good one, over all batches */
 	int err;
 	char reason[sizeof(((struct site_status *)0)->reason)];
@@ -41,8 +42,8 @@ struct outcomes {
 
 struct outcomes *outcomes_create(void);
 void outcomes_destroy(struct outcomes **o);
-/* Returns the row when it has news now, or NULL. */
-const struct outcomes_row *outcomes_add(struct outcomes *o, uint32_t site_id, const struct site_event *e);
+/* now_us: monotonic. Returns the row when it has news now, or NULL. */
+const struct outcomes_row *outcomes_add(struct outcomes *o, uint32_t site_id, const struct site_event *e, int64_t now_us);
 /* The first row with news whose id is greater than after_id, or NULL. */
 const struct outcomes_row *outcomes_next(const struct outcomes *o, uint32_t after_id);
 /* The row's batch was told or is given up: it begins anew. */

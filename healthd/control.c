@@ -41,7 +41,7 @@ static void control_add_traffic(struct strbuf *out, const struct watch *w)
 	const struct watch_traffic *t = &w->traffic;
 
 	strbuf_addf(out, ",\"traffic\":{\"goods\":%" PRIu64 ",\"faults\":%" PRIu64 ",\"faults_in_a_row\":%" PRIu64
-		    ",\"timeouts_in_a_row\":%" PRIu64, t->goods, t->faults, t->run, t->timeouts);
+		    ",\"timeouts_in_a_row\":%" PRIu64, t->goods, t->faults, runs_faults(&t->runs), runs_timeouts(&t->runs));
 	control_add_time(out, "last_fault_at", t->fault_ms);
 	strbuf_addc(out, '}');
 }

@@ -11,6 +11,7 @@
 #include "breaker.h"
 #include "healthd.h"
 #include "latency.h"
+#include "runs.h"
 #include "verdict.h"
 
 struct msg_outcomes;
@@ -19,7 +20,7 @@ struct site_op;
 /* What traffic told, over all processes. */
 struct watch_traffic {
 	uint64_t goods, faults; /* ever */
-	uint64_t run, timeouts; /* faults since the last good one, and the time-outs among them */
+	struct runs runs;
 	int64_t fault_ms;       /* real time of the last fault, 0: none */
 	int64_t trouble_ms;     /* monotonic time at which a reader last waited in vain, 0: never */
 };

@@ -111,7 +111,7 @@ static void watch_circuit(struct watch *w, const struct breaker *now, const char
 			 circuit_state_name(now->state), q);
 	/* Faults of before do not open it again. */
 	if (now->state == CIRCUIT_CLOSED)
-		w->traffic.run = w->traffic.timeouts = 0;
+		runs_add_good(&w->traffic.runs, clock_mono_us());
 }
 
 /* ---- what came ---- */
@@ -163,7 +163,8 @@ static void watch_traffic_verdict(struct watch *w, const struct verdict_traffic 
 void watch_judge_late(struct watch *w)
 {
 	struct verdict_traffic t = {
-		.run = w->traffic.run, .timeouts = w->traffic.timeouts, .probe_late = true, .gave_up = true, .now_ms = clock_mono_ms(),
+		.run = runs_faults(&w->traffic.runs), .timeouts = runs_timeouts(&w->traffic.runs), .probe_late = true, .gave_up = true,
+		.now_ms = clock_mono_ms(),
 	};
 
 	watch_traffic_verdict(w, &t, GFS_ERR_TIMEOUT, "neither readers nor a probe got an answer in good time");
@@ -182,15 +183,18 @@ void watch_judge_retry(struct watch *w)
 
 static void watch_add_up(struct watch_traffic *t, const struct msg_outcomes *m, bool gave_up)
 {
-	uint64_t run = m->run <= m->faults ? m->run : m->faults, timeouts = m->timeouts <= run ? m->timeouts : run;
+	struct run run = {
+		.from_us = m->has_run_from_us ? (int64_t)m->run_from_us : clock_mono_us(), .faults = m->run, .timeouts = m->timeouts,
+	};
 
 	t->goods += m->goods;
 	t->faults += m->faults;
-	t->run = m->goods ? run : t->run + run;
-	t->timeouts = m->goods ? timeouts : t->timeouts + timeouts;
+	if (m->goods)
+		runs_add_good(&t->runs, m->has_good_at_us ? (int64_t)m->good_at_us : clock_mono_us());
+	runs_add_faults(&t->runs, &run);
 	if (m->faults)
 		t->fault_ms = clock_real_ms();
-	if (timeouts || gave_up)
+	if (m->timeouts || gave_up)
 		t->trouble_ms = clock_mono_ms();
 }
 
@@ -218,8 +222,8 @@ void watch_judge_outcomes(struct watch *w, const struct msg_outcomes *m)
 	struct breaker b;
 
 	watch_add_up(&w->traffic, m, t.gave_up);
-	t.run = w->traffic.run;
-	t.timeouts = w->traffic.timeouts;
+	t.run = runs_faults(&w->traffic.runs);
+	t.timeouts = runs_timeouts(&w->traffic.runs);
 	latency_add_reads(&w->latency, m->first_us.v, m->has_first_us ? m->first_us.n : 0, now_ms);
 	latency_add_late(&w->latency, m->late_us.v, m->has_late_us ? m->late_us.n : 0, now_ms);
 	snprintf(why, sizeof(why), "%" PRIu64 " faults of requests in a row, the last: %.*s", t.run,

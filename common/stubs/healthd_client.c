@@ -8,6 +8,7 @@
 
 #include <event2/event.h>
 
+#include "../clock.h"
 #include "../ipc/link.h"
 #include "../log.h"
 #include "../outcomes.h"
@@ -34,7 +35,11 @@ static int tell_row(struct healthd_client *c, const struct outcomes_row *row)
 		.site = row->site_id,
 		.goods = row->goods,
 		.faults = row->faults,
+		.has_good_at_us = row->goods > 0,
+		.good_at_us = (uint64_t)row->good_at_us,
 		.run = row->run,
+		.has_run_from_us = row->run > 0,
+		.run_from_us = (uint64_t)row->run_from_us,
 		.timeouts = row->timeouts,
 		.has_err = row->faults > 0,
 		.err = row->err,
@@ -76,7 +81,7 @@ static void on_event(void *arg, const struct site *site, const struct site_event
 {
 	static const struct timeval later = {.tv_usec = TELL_MS * 1000}, now = {0};
 	struct healthd_client *c = arg;
-	const struct outcomes_row *row = outcomes_add(c->outcomes, site_id(site), e);
+	const struct outcomes_row *row = outcomes_add(c->outcomes, site_id(site), e, clock_mono_us());
 	bool at_once = row && row->run > 0 && row->in_a_row == c->threshold;
 
 	if (!row || (c->pending && (c->at_once || !at_once)))

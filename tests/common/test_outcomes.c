@@ -40,14 +40,14 @@ static const struct outcomes_row *add(struct outcomes *o, enum site_op_kind op, 
 	struct site_result r = {.outcome = err ? SITE_FAILED : SITE_DONE, .err = err, .reason = err ? "because" : ""};
 	struct site_event e = {.op = op, .result = &r, .first_us = first_us, .took_us = 7000};
 
-	return outcomes_add(o, 5, &e);
+	return outcomes_add(o, 5, &e, 9);
 }
 
 static const struct outcomes_row *give_up(struct outcomes *o, int64_t first_us, int64_t took_us)
 {
 	struct site_event e = {.op = SITE_OP_GET, .first_us = first_us, .took_us = took_us};
 
-	return outcomes_add(o, 5, &e);
+	return outcomes_add(o, 5, &e, 9);
 }
 
 Test(outcomes, classifies)
@@ -78,6 +78,7 @@ Test(outcomes, counts_faults_in_a_row)
 	row = add(o, SITE_OP_PUT, GFS_ERR_SITE_ERROR, -1);
 	cr_assert(row->goods == 1 && row->faults == 3 && row->run == 2 && row->timeouts == 1 && row->in_a_row == 2);
 	cr_assert_eq(row->err, GFS_ERR_SITE_ERROR);
+	cr_assert(row->good_at_us == 9 && row->run_from_us == 9);
 	cr_assert_str_eq(row->reason, "because");
 	cr_assert(row->n_late == 1 && row->late_us[0] == 7000);
 	outcomes_took(o, 5);
@@ -125,10 +126,10 @@ Test(outcomes, walks_rows_with_news)
 	struct site_event e = {.op = SITE_OP_LIST, .result = &r, .first_us = 3};
 	struct outcomes *o = outcomes_create();
 
-	cr_assert_null(outcomes_add(o, 0, &e));
-	cr_assert_null(outcomes_add(o, SITES_BOARD_MAX, &e));
-	cr_assert_not_null(outcomes_add(o, 9, &e));
-	cr_assert_not_null(outcomes_add(o, SITES_BOARD_MAX - 1, &e));
+	cr_assert_null(outcomes_add(o, 0, &e, 9));
+	cr_assert_null(outcomes_add(o, SITES_BOARD_MAX, &e, 9));
+	cr_assert_not_null(outcomes_add(o, 9, &e, 9));
+	cr_assert_not_null(outcomes_add(o, SITES_BOARD_MAX - 1, &e, 9));
 	cr_assert_eq(outcomes_next(o, 0)->site_id, 9);
 	cr_assert_eq(outcomes_next(o, 9)->site_id, SITES_BOARD_MAX - 1);
 	cr_assert_null(outcomes_next(o, SITES_BOARD_MAX - 1));
