@@ -78,9 +78,12 @@ int targets_pick(const struct worker *w, struct slice key, enum op_kind op, stru
 	struct route_site v[ROUTE_MAX];
 	struct route_write route;
 	size_t n = candidates_build(w, v);
+	bool scarce;
 
 	memset(out, 0, sizeof(*out));
 	route_write(v, n, rule, w->conf->routing.write_min, &route);
+	/* When it is needed, a site whose circuit is open is tried all the same: its probes may be fine. */
+	scarce = route.n_sync - route.sync_down < route.write_min;
 	if (route.n_sync == 0)
 		return no_target(v, n, rule, &route, why);
 	out->write_min = route.write_min;
@@ -92,7 +95,7 @@ int targets_pick(const struct worker *w, struct slice key, enum op_kind op, stru
 	for (size_t i = 0; i < route.n_sync; i++) {
 		const struct route_site *s = &v[route.sync[i]];
 
-		if (!route_site_is_down(s)) {
+		if (!route_site_is_down(s) || (scarce && s->state != SITE_STATE_DOWN)) {
 			out->sync[out->n_sync++] = target_of(s);
 			continue;
 		}
