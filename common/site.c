@@ -115,6 +115,16 @@ struct site_op *site_list(struct site *site, const struct site_list_req *req, si
 	return site->env->observer ? site_meter_list(site, req, cb, arg) : site->ops->list(site, req, cb, arg);
 }
 
+struct slice site_list_group(struct slice key, struct slice prefix, struct slice delimiter)
+{
+	const char *at;
+
+	if (delimiter.n == 0 || key.n < prefix.n + delimiter.n)
+		return slice_of(NULL, 0);
+	at = memmem(key.p + prefix.n, key.n - prefix.n, delimiter.p, delimiter.n);
+	return at ? slice_of(key.p, (size_t)(at - key.p) + delimiter.n) : slice_of(NULL, 0);
+}
+
 void site_op_cancel(struct site_op **op_io)
 {
 	struct site_op *op = *op_io;

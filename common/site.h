@@ -135,20 +135,33 @@ struct site_list_req {
 	struct slice prefix;      /* may be empty */
 	struct slice start_after; /* keys greater than this only; may be empty */
 	unsigned limit;           /* 1 to 1000 */
+	/* Or empty. Keys that have it behind the prefix form a group: all that are equal up to the end of its first occurrence. A
+	 * site may tell one entry of each and skip the others without reading them, or all. When start_after lies in a group, nothing
+	 * of that group need be told. */
+	struct slice delimiter;
 };
+
+enum site_list_tag { SITE_LIST_TAG_UNTOLD, SITE_LIST_UNTAGGED /* put there behind our back */, SITE_LIST_TAGGED };
 
 struct site_list_entry {
 	struct slice key; /* our key, the site's prefix taken off; never under .globalfs/ */
+	bool group;       /* key is not one but the beginning of a group, delimiter included: nothing else is told */
+	enum site_list_tag tag; /* what the list of this site tells of the generation that the copy carries */
 	uint64_t size;
 	int64_t mtime_ms;
 	char etag[ETAG_MAX]; /* "" when a list of this site does not tell it */
+	struct gen gen;      /* when tagged */
 };
 
 /* Entries in byte order of keys, borrowed. more: the page is not the last (it may then be short, even empty; go on after
- * next_after, which is borrowed and is the last key when any was given). */
+ * next_after, which is borrowed and is the last key, or lies in the last group, when any was given). */
 typedef void site_list_cb(void *arg, const struct site_result *r, const struct site_list_entry *v, size_t n, bool more,
                           struct slice next_after);
 struct site_op *site_list(struct site *site, const struct site_list_req *req, site_list_cb *cb, void *arg);
+/* The group that key falls in, or {NULL, 0}: pure, for sites and who merges their lists. */
+struct slice site_list_group(struct slice key, struct slice prefix, struct slice delimiter);
+/* Behind every key of a group, and valid UTF-8 when the group is. */
+#define SITE_LIST_BEHIND "\xf4\x8f\xbf\xbf"
 void site_op_cancel(struct site_op **op); /* head, list, probe */
 void site_op_expire(struct site_op **op); /* as cancel, because the site took too long: observed as its time-out */
 

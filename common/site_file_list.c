@@ -32,15 +32,18 @@ struct lister {
 	site_list_cb *cb;
 	void *arg;
 	struct strbuf prefix, after; /* full keys */
+	struct strbuf delimiter, group; /* group: the one that has been told, full; after is behind it */
 	size_t strip;                /* bytes of the site's prefix */
 	unsigned limit;
 	bool continuing;
-	int root;
+	int root, meta;              /* meta: directory of the sidecars, -1: none */
+	int dir;                     /* descriptor of dir_of's directory, -1: none */
+	const struct cursor *dir_of;
 	struct cursor **heap;
 	size_t n_heap, cap_heap;
 	struct site_list_entry *out; /* limit + 1 */
-	char **keys;                 /* of out, owned */
 	size_t n_out;
+	struct strbuf keys;          /* of out, one after the other */
 	bool more;
 	struct file_err err;
 };
@@ -89,8 +92,18 @@ static struct cursor *heap_pop(struct lister *l)
 	return c;
 }
 
+static void dir_forget(struct lister *l)
+{
+	if (l->dir >= 0)
+		close(l->dir);
+	l->dir = -1;
+	l->dir_of = NULL;
+}
+
 static void cursor_free(struct lister *l, struct cursor *c)
 {
+	if (l->dir_of == c)
+		dir_forget(l);
 	file_dir_release(site_file_of(l->op.base.site), &c->dir);
 	strbuf_free(&c->bound);
 	free(c->path);
@@ -100,11 +113,33 @@ static void cursor_free(struct lister *l, struct cursor *c)
 
 /* ---- what is wanted ---- */
 
+/* Whether s, and all that begins with it, lies in the group that has been told. */
+static bool told(const struct lister *l, struct slice s)
+{
+	return l->group.n > 0 && slice_starts_with(s, strbuf_slice(&l->group));
+}
+
+/* key has been told: when it is in a group, so has the group. */
+static void tell_group(struct lister *l, struct slice key)
+{
+	struct slice group = site_list_group(key, strbuf_slice(&l->prefix), strbuf_slice(&l->delimiter));
+
+	if (!group.p)
+		return;
+	strbuf_reset(&l->group);
+	strbuf_add_slice(&l->group, group);
+	strbuf_reset(&l->after);
+	strbuf_add_slice(&l->after, strbuf_slice(&l->group));
+	strbuf_adds(&l->after, SITE_LIST_BEHIND);
+}
+
 /* Whether a key that begins with all of s can be wanted. */
 static bool overlaps(const struct lister *l, struct slice s)
 {
 	struct slice prefix = strbuf_slice(&l->prefix), after = strbuf_slice(&l->after);
 
+	if (told(l, s))
+		return false;
 	if (!slice_starts_with(s, prefix) && !slice_starts_with(prefix, s))
 		return false;
 	if (slice_cmp(s, after) < 0 && !slice_starts_with(after, s))
@@ -115,7 +150,7 @@ static bool overlaps(const struct lister *l, struct slice s)
 static bool wanted(const struct lister *l, struct slice key)
 {
 	return key.n > l->strip && slice_starts_with(key, strbuf_slice(&l->prefix)) && slice_cmp(key, strbuf_slice(&l->after)) > 0 &&
-	       key_check(slice_of(key.p + l->strip, key.n - l->strip), NULL) == 0;
+	       !told(l, key) && key_check(slice_of(key.p + l->strip, key.n - l->strip), NULL) == 0;
 }
 
 /* Whether no key from bound on can be wanted. */
@@ -231,9 +266,14 @@ static void push_beginnings(struct lister *l, const struct cursor *c, int fd, st
 static int cursor_open(struct lister *l, struct cursor *c)
 {
 	struct slice prefix = strbuf_slice(&l->prefix), after = strbuf_slice(&l->after), from = {"", 0}, start;
-	int fd = file_openat(l->root, c->path[0] ? c->path : ".", O_RDONLY | O_DIRECTORY, 0), e;
 	const char *slash;
+	int fd, e;
 
+	if (!overlaps(l, slice_of(c->under, c->under_n))) { /* it was when it was put on the heap */
+		cursor_free(l, c);
+		return 0;
+	}
+	fd = file_openat(l->root, c->path[0] ? c->path : ".", O_RDONLY | O_DIRECTORY, 0);
 	if (fd < 0) {
 		/* Gone, or a file again: what it was as an object has been listed. */
 		e = errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EXDEV ? 0 : errno;
@@ -256,21 +296,54 @@ static int cursor_open(struct lister *l, struct cursor *c)
 	return e;
 }
 
+/* Onwards to the first entry from the text from on, which is in this window or the next. */
+static int cursor_reload(struct lister *l, struct cursor *c, struct slice from)
+{
+	int fd = file_openat(l->root, c->path[0] ? c->path : ".", O_RDONLY | O_DIRECTORY, 0);
+	int e = fd < 0 ? errno : cursor_load(l, c, fd, from);
+
+	if (fd >= 0)
+		close(fd);
+	return e;
+}
+
 /* To the next entry; at the end of a window, to the next window. */
 static int cursor_next(struct lister *l, struct cursor *c)
 {
-	struct slice from;
-	int fd, e = 0;
+	int e = 0;
 	char *cut;
 
 	if (++c->i == c->dir->n && c->dir->cut) {
 		cut = xmemdup(c->dir->cut, c->dir->cut_n + 1);
-		from = slice_of(cut, c->dir->cut_n);
-		fd = file_openat(l->root, c->path[0] ? c->path : ".", O_RDONLY | O_DIRECTORY, 0);
-		e = fd < 0 ? errno : cursor_load(l, c, fd, from);
-		if (fd >= 0)
-			close(fd);
+		e = cursor_reload(l, c, slice_of(cut, c->dir->cut_n));
 		free(cut);
+	}
+	if (e)
+		cursor_free(l, c);
+	else
+		cursor_settle(l, c);
+	return e == ENOENT || e == ENOTDIR ? 0 : e;
+}
+
+/* The cursor stands in a group that has been told: goes behind it without looking at what is between. */
+static int cursor_skip(struct lister *l, struct cursor *c)
+{
+	struct slice after = strbuf_slice(&l->after), from;
+	int e = 0;
+
+	if (told(l, slice_of(c->under, c->under_n))) {
+		cursor_free(l, c);
+		return 0;
+	}
+	/* The entry is under and a name, and begins with the group: so the rest of that is part of a name. */
+	from = slice_of(after.p + c->under_n, after.n - c->under_n);
+	if (c->dir->cut && slice_cmp(from, slice_of(c->dir->cut, c->dir->cut_n)) >= 0)
+		e = cursor_reload(l, c, from);
+	else
+		c->i = file_dir_seek(c->dir, from);
+	if (e == 0 && c->i == c->dir->n && c->dir->cut) {
+		c->i--;
+		return cursor_next(l, c);
 	}
 	if (e)
 		cursor_free(l, c);
@@ -281,12 +354,30 @@ static int cursor_next(struct lister *l, struct cursor *c)
 
 /* ---- entries ---- */
 
+static struct site_list_entry *add_entry(struct lister *l, struct slice full_key, const struct object_info *info, uint64_t size,
+                                         int64_t mtime_ms)
+{
+	struct site_list_entry *entry = &l->out[l->n_out++];
+
+	entry->key = slice_of(NULL, full_key.n - l->strip); /* where it lies is known when no more come */
+	strbuf_add(&l->keys, full_key.p + l->strip, full_key.n - l->strip);
+	entry->size = size;
+	entry->mtime_ms = mtime_ms;
+	entry->tag = info ? SITE_LIST_TAGGED : SITE_LIST_UNTAGGED;
+	if (info) {
+		memcpy(entry->etag, info->etag, sizeof(entry->etag));
+		entry->gen = info->gen;
+	}
+	tell_group(l, full_key);
+	return entry;
+}
+
 /* Lists the object at path if it is there. */
 static int emit(struct lister *l, struct slice full_key, const char *path)
 {
 	struct site_file *sf = site_file_of(l->op.base.site);
 	struct file_name name = {.full = xstrndup(full_key.p, full_key.n), .full_n = full_key.n, .prefix_n = l->strip};
-	struct site_list_entry *entry = &l->out[l->n_out];
+	struct site_list_entry *entry;
 	struct file_found found;
 	int e;
 
@@ -297,16 +388,52 @@ static int emit(struct lister *l, struct slice full_key, const char *path)
 		l->err = (struct file_err){0};
 		e = 0;
 	} else if (e == 0) {
-		l->keys[l->n_out] = xstrndup(full_key.p + l->strip, full_key.n - l->strip);
-		entry->key = slice_of(l->keys[l->n_out], full_key.n - l->strip);
-		entry->size = found.info.size;
-		entry->mtime_ms = found.info.mtime_ms;
+		entry = add_entry(l, file_name_full(&name), found.info.gen_tagged ? &found.info : NULL, found.info.size,
+		                  found.info.mtime_ms);
 		memcpy(entry->etag, found.info.etag, sizeof(entry->etag));
-		l->n_out++;
 		file_found_free(&found);
 	}
 	file_name_free(&name);
 	return e;
+}
+
+/* The descriptor of the cursor's directory, kept for the next entry; -1: none. */
+static int dir_fd(struct lister *l, const struct cursor *c)
+{
+	if (l->dir_of == c)
+		return l->dir;
+	dir_forget(l);
+	l->dir = file_openat(l->root, c->path[0] ? c->path : ".", O_PATH | O_DIRECTORY, 0);
+	l->dir_of = l->dir >= 0 ? c : NULL;
+	return l->dir;
+}
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size && file_mtime_ns(a) == file_mtime_ns(b);
+}
+
+/* Lists a name that was that of a file: two or three system calls. False: it is not a plain file, or has just been replaced, and
+ * emit() must look. */
+static bool emit_file(struct lister *l, const struct cursor *c, const char *name)
+{
+	struct slice full_key = strbuf_slice(&c->bound);
+	struct object_info info = {0};
+	struct stat st, again;
+	int dir = dir_fd(l, c);
+
+	if (dir < 0 || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+		return false;
+	if (l->meta >= 0 && file_meta_read_row(l->meta, full_key, l->strip, &st, &info)) {
+		add_entry(l, full_key, &info, info.size, info.mtime_ms);
+		object_info_free(&info);
+		return true;
+	}
+	/* The sidecar goes away after its file was replaced: see file_look(). */
+	if (l->meta >= 0 && (fstatat(dir, name, &again, AT_SYMLINK_NOFOLLOW) < 0 || !same_file(&st, &again)))
+		return false;
+	file_plain_etag(&st, add_entry(l, full_key, NULL, (uint64_t)st.st_size, file_mtime_ns(&st) / 1000000)->etag);
+	return true;
 }
 
 /* Most directories are not objects: ask before looking. */
@@ -343,6 +470,8 @@ static int entry_step(struct lister *l, struct cursor *c)
 
 	if (!entry_name(c, name))
 		return 0;
+	if (kind == FILE_ENT_OBJECT && (!wanted(l, bound) || emit_file(l, c, name)))
+		return 0;
 	path = path_join(c->path, name);
 	if (kind != FILE_ENT_PIECE && wanted(l, bound) && (kind == FILE_ENT_OBJECT || dir_may_be_object(l, path)))
 		e = emit(l, bound, path);
@@ -369,6 +498,10 @@ static void list_walk(struct lister *l)
 			e = cursor_open(l, c);
 			continue;
 		}
+		if (told(l, strbuf_slice(&c->bound))) {
+			e = cursor_skip(l, c);
+			continue;
+		}
 		(void)entry_step(l, c);
 		e = cursor_next(l, c);
 	}
@@ -385,29 +518,53 @@ static void list_work(void *arg)
 
 	if (l->err.err || file_root_open_checked(sf, &l->root, &l->err))
 		return;
+	l->meta = file_openat(l->root, FILE_META_DIR, O_PATH | O_DIRECTORY, 0);
 	l->continuing = file_dirs_page_goes_on(sf, strbuf_slice(&l->after));
 	push_dir(l, "", "", slice_of("", 0), false);
 	list_walk(l);
 	while (l->n_heap > 0)
 		cursor_free(l, heap_pop(l));
 	l->more = l->n_out > l->limit;
+	dir_forget(l);
+	if (l->meta >= 0)
+		close(l->meta);
 	close(l->root);
 }
 
 static void list_free(struct lister *l)
 {
 	struct site *site = l->op.base.site;
-	size_t i;
 
-	for (i = 0; i < l->n_out; i++)
-		free(l->keys[i]);
-	free(l->keys);
 	free(l->out);
 	free(l->heap);
+	strbuf_free(&l->keys);
 	strbuf_free(&l->prefix);
 	strbuf_free(&l->after);
+	strbuf_free(&l->delimiter);
+	strbuf_free(&l->group);
 	free(l);
 	site_op_ended(site);
+}
+
+/* Of a group in which the start lies nothing is told. */
+static void start_behind_group(struct lister *l)
+{
+	char *start = xmemdup(strbuf_str(&l->after), l->after.n + 1);
+	size_t n = l->after.n;
+
+	if (slice_starts_with(slice_of(start, n), strbuf_slice(&l->prefix)))
+		tell_group(l, slice_of(start, n));
+	free(start);
+}
+
+static void place_keys(struct lister *l)
+{
+	const char *p = strbuf_str(&l->keys);
+
+	for (size_t i = 0; i < l->n_out; p += l->out[i++].key.n)
+		l->out[i].key.p = p;
+	if (strbuf_failed(&l->keys) && !l->err.err)
+		file_fail(&l->err, GFS_ERR_NOMEM, "out of memory for a list");
 }
 
 static void list_done(void *arg)
@@ -415,14 +572,18 @@ static void list_done(void *arg)
 	static const struct timeval forget = {10, 0};
 	struct lister *l = arg;
 	struct site_file *sf = site_file_of(l->op.base.site);
-	struct site_result r = file_result(&l->err, SITE_FAILED);
 	size_t n = l->more ? l->limit : l->n_out;
-	struct slice last = n > 0 ? l->out[n - 1].key : slice_of("", 0);
+	struct site_result r;
+	struct slice last;
 
+	place_keys(l);
+	r = file_result(&l->err, SITE_FAILED);
+	last = n > 0 ? l->out[n - 1].key : slice_of("", 0);
 	if (l->more) {
 		strbuf_reset(&l->after);
 		strbuf_adds(&l->after, sf->base.conf.prefix ? sf->base.conf.prefix : "");
 		strbuf_add_slice(&l->after, last);
+		start_behind_group(l);
 		file_dirs_page_ended(sf, strbuf_slice(&l->after));
 	}
 	event_add(sf->drop_dirs, &forget);
@@ -444,16 +605,19 @@ struct site_op *site_file_list(struct site *site, const struct site_list_req *re
 	l->arg = arg;
 	l->limit = req->limit < 1 ? 1 : req->limit > 1000 ? 1000 : req->limit;
 	l->strip = strlen(prefix);
+	l->dir = l->meta = -1;
 	l->out = xcalloc(l->limit + 1, sizeof(*l->out));
-	l->keys = xcalloc(l->limit + 1, sizeof(*l->keys));
 	/* A longer prefix than any key has nothing below it; a later start than any key is one too. */
 	if (req->prefix.n > KEY_MAX || req->start_after.n > 2 * KEY_MAX)
 		file_fail(&l->err, GFS_ERR_INVALID, "prefix or start is longer than a key can be");
+	else
+		strbuf_add_slice(&l->delimiter, req->delimiter);
 	strbuf_adds(&l->prefix, prefix);
 	strbuf_adds(&l->after, prefix);
 	if (!l->err.err) {
 		strbuf_add_slice(&l->prefix, req->prefix);
 		strbuf_add_slice(&l->after, req->start_after);
+		start_behind_group(l);
 	}
 	file_submit(site_file_of(site), list_work, list_done, l);
 	return &l->op.base;

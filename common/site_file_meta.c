@@ -227,21 +227,63 @@ static void meta_path(struct slice full_key, uint64_t inode, char *buf, size_t c
 	         inode);
 }
 
+/* At least min digits, without printf: lists make two of these per row. */
+static char *add_hex(char *p, uint64_t v, unsigned min)
+{
+	unsigned digits = min;
+
+	while (digits < 16 && v >> (4 * digits))
+		digits++;
+	for (unsigned i = digits; i-- > 0;)
+		*p++ = "0123456789abcdef"[v >> (4 * i) & 15];
+	return p;
+}
+
 /*
  * An object that was put behind our back. Its ETag is two hashes of modification time, size and inode: it changes
  * whenever the file does, and its "-0" (no number of parts) keeps clients from taking it for the MD5 of the bytes.
  */
+void file_plain_etag(const struct stat *st, char etag[ETAG_MAX])
+{
+	char text[80], *p = text;
+
+	*p++ = '+';
+	p = add_hex(p, (uint64_t)file_mtime_ns(st), 1);
+	*p++ = ' ';
+	p = add_hex(p, (uint64_t)st->st_size, 1);
+	*p++ = ' ';
+	p = add_hex(p, (uint64_t)st->st_ino, 1);
+	etag = add_hex(etag, hash64(text, (size_t)(p - text)), 16);
+	etag = add_hex(etag, hash64(text + 1, (size_t)(p - text) - 1), 16);
+	memcpy(etag, "-0", sizeof("-0"));
+}
+
 static void info_plain(const struct site_file *sf, const struct stat *st, struct object_info *info)
 {
-	char text[80];
-	int n;
-
 	*info = (struct object_info){.size = (uint64_t)st->st_size, .mtime_ms = file_mtime_ns(st) / 1000000};
-	n = snprintf(text, sizeof(text), "+%" PRIx64 " %" PRIx64 " %" PRIx64, (uint64_t)file_mtime_ns(st), (uint64_t)st->st_size,
-	             (uint64_t)st->st_ino);
-	snprintf(info->etag, sizeof(info->etag), "%016" PRIx64 "%016" PRIx64 "-0", hash64(text, (size_t)n),
-	         hash64(text + 1, (size_t)n - 1));
+	file_plain_etag(st, info->etag);
 	info->gen = gen_derive(info->mtime_ms, sf->base.conf.name);
+}
+
+bool file_meta_read_row(int meta, struct slice full_key, size_t prefix_n, const struct stat *st, struct object_info *out)
+{
+	struct file_meta m = {full_key, slice_of(full_key.p + prefix_n, full_key.n - prefix_n), st->st_ino, (uint64_t)st->st_size,
+	                      file_mtime_ns(st), out};
+	uint64_t h = hash64(full_key.p, full_key.n);
+	char path[64], text[FILE_META_MAX], *p = path;
+	ssize_t n;
+	int fd;
+
+	p = add_hex(p, h >> 56, 2);
+	*p++ = '/';
+	p = add_hex(p, h, 16);
+	snprintf(p, 24, ".%" PRIu64, m.inode);
+	fd = file_openat(meta, path, O_RDONLY | O_NONBLOCK, 0);
+	if (fd < 0)
+		return false;
+	n = pread(fd, text, sizeof(text), 0);
+	close(fd);
+	return n > 0 && file_meta_parse(slice_of(text, (size_t)n), &m);
 }
 
 int file_meta_read(const struct site_file *sf, int root, const struct file_name *name, uint64_t resolve, struct file_found *out)

@@ -110,6 +110,21 @@ static void model_sort(struct model *m)
 	m->n = o;
 }
 
+/* Whether the model's key i is to be told: of a group the first that is, nothing of the group in which the start lies. */
+static bool is_told(const struct model *m, size_t i, const char *prefix, const char *after)
+{
+	struct slice key = slice_str(m->keys[i]), p = slice_str(prefix), group;
+
+	if (slice_cmp(key, slice_str(after)) <= 0 || !slice_starts_with(key, p))
+		return false;
+	group = site_list_group(key, p, s.delimiter);
+	if (!group.p)
+		return true;
+	if (slice_starts_with(slice_str(after), group))
+		return false;
+	return i == 0 || !slice_starts_with(slice_str(m->keys[i - 1]), group) || slice_cmp(slice_str(m->keys[i - 1]), slice_str(after)) <= 0;
+}
+
 /* A list from one start must be the model's rest, whatever the page size. */
 static void check_list(struct model *m, const char *prefix, const char *after, unsigned limit)
 {
@@ -120,7 +135,7 @@ static void check_list(struct model *m, const char *prefix, const char *after, u
 		cr_assert_eq(site_sync_list(&s, slice_str(prefix), slice_str(start), limit), 0, "%s", s.reason);
 		cr_assert_leq(s.n_list, limit);
 		for (k = 0; k < s.n_list; k++) {
-			while (i < m->n && (strcmp(m->keys[i], after) <= 0 || strncmp(m->keys[i], prefix, strlen(prefix)) != 0))
+			while (i < m->n && !is_told(m, i, prefix, after))
 				i++;
 			cr_assert_lt(i, m->n, "prefix '%s' after '%s': unexpected '%.*s'", prefix, after, (int)s.list[k].key.n,
 			             s.list[k].key.p);
@@ -128,6 +143,7 @@ static void check_list(struct model *m, const char *prefix, const char *after, u
 			          (int)s.list[k].key.n, s.list[k].key.p, m->keys[i]);
 			cr_assert_eq(s.list[k].size, strlen(m->keys[i]));
 			cr_assert_str_eq(s.list[k].etag, "tag");
+			cr_assert_eq(s.list[k].tag, SITE_LIST_TAGGED);
 			i++;
 		}
 		if (!s.more)
@@ -137,8 +153,8 @@ static void check_list(struct model *m, const char *prefix, const char *after, u
 		start = xstrndup(s.next_after, s.next_after_n);
 	}
 	for (; i < m->n; i++)
-		cr_assert(strcmp(m->keys[i], after) <= 0 || strncmp(m->keys[i], prefix, strlen(prefix)) != 0,
-		          "prefix '%s' after '%s' limit %u: '%s' is missing", prefix, after, limit, m->keys[i]);
+		cr_assert(!is_told(m, i, prefix, after), "prefix '%s' after '%s' delimiter '%.*s' limit %u: '%s' is missing", prefix, after,
+		          (int)s.delimiter.n, s.delimiter.p, limit, m->keys[i]);
 	free(start);
 }
 
@@ -155,11 +171,33 @@ static void model_fill(struct model *m, unsigned n)
 	model_sort(m);
 }
 
+static void check_delimited(struct model *m, const char *delimiter)
+{
+	char key[4096];
+	unsigned i;
+
+	s.delimiter = slice_str(delimiter);
+	check_list(m, "", "", 1000);
+	check_list(m, "", "", 1);
+	for (i = 0; i < 60; i++) {
+		make_key(m, key);
+		check_list(m, "", key, 3);
+		check_list(m, "", m->keys[rnd(m, (unsigned)m->n)], 3);
+		key[1] = '\0';
+		if (utf8_valid(slice_str(key)))
+			check_list(m, key, m->keys[rnd(m, (unsigned)m->n)], 5);
+	}
+	s.delimiter = slice_of(NULL, 0);
+}
+
 static void check_everything(struct model *m)
 {
+	static const char *const delimiters[] = {"/", "a", "-", "LL", "/a", "b/", "\xc3\xa4", "LLLLLLLL/"};
 	char key[4096];
 	size_t i;
 
+	for (i = 0; i < sizeof(delimiters) / sizeof(delimiters[0]); i++)
+		check_delimited(m, delimiters[i]);
 	check_list(m, "", "", 1000);
 	check_list(m, "", "", 7);
 	check_list(m, "", "", 1);
@@ -266,6 +304,25 @@ Test(site_file_list, pages_through_a_large_directory)
 	cr_assert_eq(site_sync_put(&s, SLICE_LIT("big-0000+"), "x", 1, "tag"), 0);
 	cr_assert_eq(site_sync_list(&s, SLICE_LIT("big-"), SLICE_LIT(""), 2), 0);
 	cr_assert(slice_eq_str(s.list[1].key, "big-0000+"));
+}
+
+Test(site_file_list, tells_one_key_of_a_group)
+{
+	static const char *const names[] = {"d/a", "d/sub/x", "e", "f/g/h"};
+	unsigned i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		cr_assert_eq(site_sync_put(&s, slice_str(names[i]), "x", 1, "tag"), 0);
+	s.delimiter = SLICE_LIT("/");
+	cr_assert_eq(site_sync_list(&s, SLICE_LIT(""), SLICE_LIT(""), 2), 0);
+	cr_assert_eq(s.n_list, 2);
+	cr_assert(s.more && slice_eq_str(s.list[0].key, "d/a") && slice_eq_str(s.list[1].key, "e"));
+	cr_assert_eq(site_sync_list(&s, SLICE_LIT(""), SLICE_LIT("d/a"), 2), 0);
+	cr_assert_eq(s.n_list, 2);
+	cr_assert(!s.more && slice_eq_str(s.list[0].key, "e") && slice_eq_str(s.list[1].key, "f/g/h"));
+	cr_assert_eq(site_sync_list(&s, SLICE_LIT("d/"), SLICE_LIT(""), 10), 0);
+	cr_assert_eq(s.n_list, 2);
+	cr_assert(slice_eq_str(s.list[0].key, "d/a") && slice_eq_str(s.list[1].key, "d/sub/x"));
 }
 
 /* ---- many at once ---- */

@@ -36,6 +36,7 @@ struct site_sync {
 	bool pause; /* data() asks for a pause each time */
 	struct site_get *get;
 	struct site_put *put;
+	struct slice delimiter; /* of lists */
 	unsigned n_ready;
 	bool prepared;
 };
