@@ -179,9 +179,10 @@ struct file_found {
  * RESOLVE_CACHED when the disk would have to be read. */
 int file_meta_read(const struct site_file *sf, int root, const struct file_name *name, uint64_t resolve,
                    struct file_found *out);
-/* Blocks. For lists: whether the file has a sidecar that fits it, with what that says (owned). meta: descriptor of FILE_META_DIR. */
+/* Blocks. For lists: whether the file has a sidecar that fits it, with what that says (owned). meta: FILE_META_DIR, open. */
 #define FILE_META_DIR KEY_RESERVED_DIR "/meta"
-bool file_meta_read_row(int meta, struct slice full_key, size_t prefix_n, const struct stat *st, struct object_info *out) GFS_MUST_USE;
+bool file_meta_read_row(int meta, struct slice full_key, size_t prefix_n, const struct stat *st,
+                        struct object_info *out) GFS_MUST_USE;
 void file_plain_etag(const struct stat *st, char etag[ETAG_MAX]); /* of an object that was put behind our back */
 /* Opens the regular file that holds an object: 0, ENOENT when there is none, EAGAIN (see above), or another errno. */
 int file_object_open(int root, const char *path, uint64_t resolve, int *fd_out, struct stat *st_out) GFS_MUST_USE;

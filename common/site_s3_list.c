@@ -35,28 +35,58 @@ static bool is_reserved(struct slice key)
 	return slice_starts_with(key, SLICE_LIT(KEY_RESERVED_DIR "/"));
 }
 
-/* The page as our callers see it; entries borrow from page. Returns 0 or GFS_ERR_SITE_ERROR. */
+/* A group that no key which a door takes can lie in. */
+static bool is_hidden_group(struct slice group)
+{
+	char key[KEY_MAX + 2];
+
+	if (group.n > KEY_MAX)
+		return true;
+	memcpy(key, group.p, group.n);
+	key[group.n] = 'x';
+	return key_check(group, NULL) && key_check(slice_of(key, group.n + 1), NULL);
+}
+
+/* Index of the next entry of the sequence (keys or groups) from i on. */
+static size_t next_of(const struct s3xml_list *page, size_t i, bool group)
+{
+	while (i < page->n && page->v[i].group != group)
+		i++;
+	return i;
+}
+
+static bool key_is_first(const struct s3xml_list *page, size_t key, size_t group)
+{
+	return group == page->n || (key < page->n && slice_cmp(page->v[key].key, page->v[group].key) < 0);
+}
+
+/* The page as our callers see it, keys and groups merged; entries borrow from page. Returns 0 or GFS_ERR_SITE_ERROR. */
 static int translate(const struct s3_listing *l, const struct s3xml_list *page, struct site_list_entry *v, size_t *n_out,
                      struct slice *next_out)
 {
+	size_t k = next_of(page, 0, false), g = next_of(page, 0, true);
 	struct slice last = {NULL, 0};
 
 	*n_out = 0;
 	*next_out = last;
-	for (size_t i = 0; i < page->n; i++) {
-		const struct s3xml_entry *e = &page->v[i];
+	while (k < page->n || g < page->n) {
+		const struct s3xml_entry *e = &page->v[key_is_first(page, k, g) ? k : g];
 		struct slice key = e->key;
 
+		if (e->group)
+			g = next_of(page, g + 1, true);
+		else
+			k = next_of(page, k + 1, false);
 		if (key.n < l->prefix_n)
 			return GFS_ERR_SITE_ERROR;
 		key = slice_of(key.p + l->prefix_n, key.n - l->prefix_n);
-		if (i > 0 && slice_cmp(key, last) <= 0)
+		if (last.p && slice_cmp(key, last) <= 0)
 			return GFS_ERR_SITE_ERROR;
 		last = key;
 		*next_out = is_reserved(key) ? SLICE_LIT(AFTER_RESERVED) : key;
-		if (is_reserved(key) || key_check(key, NULL))
+		if (is_reserved(key) || (e->group ? is_hidden_group(key) : key_check(key, NULL) != 0))
 			continue;
-		v[*n_out] = (struct site_list_entry){.key = key, .size = e->size, .mtime_ms = e->mtime_ms};
+		v[*n_out] = (struct site_list_entry){.key = key, .group = e->group, .size = e->size, .mtime_ms = e->mtime_ms};
 		memcpy(v[*n_out].etag, e->etag, ETAG_MAX);
 		(*n_out)++;
 	}
@@ -105,6 +135,22 @@ static void add_prefixed(struct s3_req *rq, const char *name, const char *prefix
 	strbuf_free(&sb);
 }
 
+/* Stores differ in whether a start inside a group hides the group: behind it is clear. */
+static void add_start(struct s3_req *rq, const char *prefix, const struct site_list_req *req)
+{
+	struct slice group = site_list_group(req->start_after, req->prefix, req->delimiter);
+	struct strbuf sb = STRBUF_INIT;
+
+	if (!group.p || !slice_starts_with(req->start_after, req->prefix)) {
+		add_prefixed(rq, "start-after", prefix, req->start_after);
+		return;
+	}
+	strbuf_add_slice(&sb, group);
+	strbuf_adds(&sb, SITE_LIST_BEHIND);
+	add_prefixed(rq, "start-after", prefix, strbuf_slice(&sb));
+	strbuf_free(&sb);
+}
+
 struct site_op *s3_list(struct site *site, const struct site_list_req *req, site_list_cb *cb, void *arg)
 {
 	struct s3_listing *l = xcalloc(1, sizeof(*l));
@@ -123,8 +169,10 @@ struct site_op *s3_list(struct site *site, const struct site_list_req *req, site
 	s3_req_param(l->op.rq, "encoding-type", SLICE_LIT("url"));
 	s3_req_param(l->op.rq, "max-keys", slice_str(limit));
 	add_prefixed(l->op.rq, "prefix", prefix, req->prefix);
+	if (req->delimiter.n > 0)
+		s3_req_param(l->op.rq, "delimiter", req->delimiter);
 	if (req->start_after.n > 0)
-		add_prefixed(l->op.rq, "start-after", prefix, req->start_after);
+		add_start(l->op.rq, prefix, req);
 	s3_req_start(l->op.rq, false);
 	return &l->op.base;
 }

@@ -13,6 +13,7 @@
 
 #include "common/key.h"
 #include "common/log.h"
+#include "common/stubs/repld_client.h"
 #include "control.h"
 #include "lookup.h"
 #include "writes.h"
@@ -148,6 +149,22 @@ static void handle_lookup(struct repld *r, struct peer *p, const struct msg *m)
 		lookup_answer(r, p, m->id, m->lookup.key);
 }
 
+static const char *take_keys(const struct msg_strs *keys)
+{
+	if (keys->n == 0 || keys->n > REPLD_LOOKUP_MANY)
+		return "number of keys is not allowed";
+	for (size_t i = 0; i < keys->n; i++)
+		if (keys->v[i].n == 0 || keys->v[i].n > KEY_MAX)
+			return "key is not allowed";
+	return NULL;
+}
+
+static void handle_lookup_many(struct repld *r, struct peer *p, const struct msg *m)
+{
+	if (!refused(r, p, m->id, take_keys(&m->lookup_many.keys)))
+		lookup_answer_many(r, p, m->id, &m->lookup_many.keys);
+}
+
 static void handle_replicate(struct repld *r, struct peer *p, const struct msg *m)
 {
 	if (!refused(r, p, m->id, take_key(m->replicate.key)))
@@ -165,7 +182,7 @@ static const struct {
 } table[] = {
 	{MSG_BEGIN, handle_begin},     {MSG_ABANDON, handle_abandon}, {MSG_FINALISE, handle_finalise},
 	{MSG_COMMIT, handle_commit},   {MSG_ANNOUNCE, handle_announce}, {MSG_LOOKUP, handle_lookup},
-	{MSG_REPLICATE, handle_replicate}, {MSG_SHOW, handle_show},
+	{MSG_LOOKUP_MANY, handle_lookup_many}, {MSG_REPLICATE, handle_replicate}, {MSG_SHOW, handle_show},
 };
 
 /* ---- the channel ---- */

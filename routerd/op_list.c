@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * LIST: the union of all sites, merged in key order while it is sent, a page of each site in memory at a time. For a key whose
- * cell is dirty repld tells whether it is deleted and which site's row is the current one. A site that fails is named.
+ * LIST: the union of all sites, sent while it is merged (list_merge.h), in memory that does not depend on its length. A site that
+ * fails is named: in the head's X-GlobalFS-Partial when it was known then, always in the body; with strict=1 the whole list fails.
  */
 #include "config.h"
 
@@ -10,47 +10,37 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/http/fields.h"
 #include "common/key.h"
 #include "common/log.h"
 #include "common/xalloc.h"
 
-#include "list_source.h"
+#include "list_json.h"
 #include "ops.h"
 
-#define LIST_PAGE_ROWS 1000
-#define LIST_PAGE_MS 15000       /* longest wait for a page of a site */
-#define LIST_BATCH_BYTES (16u << 10)
+#define LIST_BATCH_BYTES (32u << 10)
+#define LIST_GROUPS_BYTES (1u << 20) /* of common prefixes: they come after the objects and have to be kept until then */
 
 struct list {
 	struct request *req;
 	struct worker *w;
-	struct list_source *v; /* in the order in which a row is preferred */
-	size_t n;
-	struct strbuf prefix, out, last; /* last: key that was emitted last */
-	uint64_t limit, count;
-	uint64_t lookup;
-	bool started, paused, truncated;
-	bool unverified; /* repld did not answer: it is not asked again */
-	struct event *timer;
+	struct list_merge *merge;
+	struct strbuf prefix, out, groups, last; /* last: key or group that was told last */
+	uint64_t limit, count, n_objects;
+	struct list_json json;
+	bool delimited, strict, started, paused, truncated;
 };
-
-static void list_pump(struct list *l);
 
 static void list_free(struct list *l)
 {
-	if (l->lookup)
-		repld_lookup_cancel(l->w->repld, l->lookup);
-	for (size_t i = 0; i < l->n; i++)
-		list_source_free(&l->v[i]);
-	free(l->v);
-	event_free(l->timer);
+	list_merge_destroy(&l->merge);
 	strbuf_free(&l->prefix);
 	strbuf_free(&l->out);
+	strbuf_free(&l->groups);
 	strbuf_free(&l->last);
 	free(l);
 }
 
+/* Lets go of the request, which is to be answered with what is returned. */
 static struct request *list_detach(struct list *l)
 {
 	struct request *req = l->req;
@@ -59,106 +49,78 @@ static struct request *list_detach(struct list *l)
 	return req;
 }
 
-/* ---- pages ---- */
+/* ---- sites that failed ---- */
 
-static bool list_is_loading(const struct list *l)
+static const struct list_source *next_failed(const struct list *l, const struct list_source *after)
 {
-	for (size_t i = 0; i < l->n; i++) {
-		if (l->v[i].h)
-			return true;
-	}
-	return false;
+	const struct list_source *s = after ? after + 1 : l->merge->v;
+
+	while (s < l->merge->v + l->merge->n && !s->failed)
+		s++;
+	return s < l->merge->v + l->merge->n ? s : NULL;
 }
 
-static void on_loaded(void *arg)
+static void list_fail(struct list *l)
 {
-	struct list *l = arg;
+	const struct list_source *s = NULL;
+	struct strbuf text = STRBUF_INIT;
+	bool all_timed_out = true;
+	struct request *req;
 
-	if (list_is_loading(l))
+	strbuf_adds(&text, "no answer from ");
+	for (const char *sep = ""; (s = next_failed(l, s)); sep = ", ") {
+		strbuf_addf(&text, "%s%s (%s)", sep, s->name, s->why);
+		all_timed_out = all_timed_out && s->err == GFS_ERR_TIMEOUT;
+	}
+	if (l->started)
+		log_warn("event=list-cut request_id=%s why=\"%s\"", l->req->id, strbuf_str(&text));
+	req = list_detach(l);
+	list_free(l);
+	if (req->responded)
+		response_cut(req);
+	else
+		op_error(req, all_timed_out ? GFS_ERR_TIMEOUT : GFS_ERR_SITE_DOWN, strbuf_str(&text), 0);
+	strbuf_free(&text);
+}
+
+/* ,"partial":[names],"partial_reasons":{name: sentence} */
+static void add_partial(struct list *l)
+{
+	const struct list_source *s;
+	const char *sep;
+
+	if (!next_failed(l, NULL))
 		return;
-	evtimer_del(l->timer);
-	list_pump(l);
-}
-
-static void on_timer(evutil_socket_t fd, short what, void *arg)
-{
-	struct list *l = arg;
-
-	(void)fd, (void)what;
-	for (size_t i = 0; i < l->n; i++) {
-		if (l->v[i].h)
-			list_source_fail(&l->v[i], GFS_ERR_TIMEOUT, "timed out");
+	strbuf_adds(&l->out, ",\"partial\":[");
+	for (sep = "", s = next_failed(l, NULL); s; s = next_failed(l, s), sep = ",") {
+		strbuf_adds(&l->out, sep);
+		strbuf_add_json(&l->out, slice_str(s->name));
 	}
-	list_pump(l);
-}
-
-/* True when it has to wait for pages. */
-static bool list_load(struct list *l)
-{
-	int64_t ms = l->w->conf->routing.read_deadline_ms < LIST_PAGE_MS ? l->w->conf->routing.read_deadline_ms : LIST_PAGE_MS;
-	struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000};
-	uint64_t want = l->limit ? l->limit - l->count + 1 : LIST_PAGE_ROWS;
-	bool waiting = false;
-
-	for (size_t i = 0; i < l->n; i++) {
-		if (list_source_wants_page(&l->v[i]))
-			waiting = list_source_load(&l->v[i], l->w, strbuf_slice(&l->prefix),
-			                           want < LIST_PAGE_ROWS ? (unsigned)want : LIST_PAGE_ROWS) ||
-			          waiting;
+	strbuf_adds(&l->out, "],\"partial_reasons\":{");
+	for (sep = "", s = next_failed(l, NULL); s; s = next_failed(l, s), sep = ",") {
+		strbuf_adds(&l->out, sep);
+		strbuf_add_json(&l->out, slice_str(s->name));
+		strbuf_addc(&l->out, ':');
+		strbuf_add_json(&l->out, slice_str(s->why));
 	}
-	if (waiting)
-		evtimer_add(l->timer, &tv);
-	return waiting;
+	strbuf_addc(&l->out, '}');
 }
 
 /* ---- the answer ---- */
 
-static void add_partial(const struct list *l, struct strbuf *out)
-{
-	bool first = true;
-
-	for (size_t i = 0; i < l->n; i++) {
-		if (!l->v[i].failed)
-			continue;
-		if (!first)
-			strbuf_adds(out, ",");
-		first = false;
-		strbuf_add_json(out, slice_str(l->v[i].name));
-	}
-}
-
-static unsigned count_failed(const struct list *l)
-{
-	unsigned failed = 0;
-
-	for (size_t i = 0; i < l->n; i++)
-		failed += l->v[i].failed;
-	return failed;
-}
-
-static void list_all_failed(struct list *l)
-{
-	struct strbuf text = STRBUF_INIT;
-	bool all_timed_out = true;
-
-	strbuf_adds(&text, "no answer from ");
-	for (size_t i = 0; i < l->n; i++) {
-		strbuf_addf(&text, "%s%s (%s)", i ? ", " : "", l->v[i].name, l->v[i].why);
-		all_timed_out = all_timed_out && l->v[i].err == GFS_ERR_TIMEOUT;
-	}
-	op_error(list_detach(l), all_timed_out ? GFS_ERR_TIMEOUT : GFS_ERR_SITE_DOWN, strbuf_str(&text), 0);
-	strbuf_free(&text);
-	list_free(l);
-}
-
 static void list_begin_answer(struct list *l)
 {
 	struct strbuf headers = STRBUF_INIT;
-	bool partial = count_failed(l) > 0;
+	const struct list_source *s = next_failed(l, NULL);
+	bool partial = s != NULL;
 
 	strbuf_adds(&headers, "Content-Type: application/json\r\n");
-	if (partial)
-		strbuf_adds(&headers, "X-GlobalFS-Partial: true\r\n"); /* the body names the sites */
+	if (partial) {
+		strbuf_adds(&headers, "X-GlobalFS-Partial: true; sites=\"");
+		for (const char *sep = ""; s; s = next_failed(l, s), sep = ",")
+			strbuf_addf(&headers, "%s%s", sep, s->name);
+		strbuf_adds(&headers, "\"\r\n");
+	}
 	l->started = true;
 	response_start(l->req, partial ? 207 : 200, strbuf_slice(&headers), -1);
 	strbuf_free(&headers);
@@ -179,20 +141,22 @@ static void list_end(struct list *l)
 {
 	struct request *req;
 
-	strbuf_addf(&l->out, "],\"count\":%" PRIu64 ",\"truncated\":%s", l->count, l->truncated ? "true" : "false");
+	strbuf_addc(&l->out, ']');
+	if (l->delimited) {
+		strbuf_adds(&l->out, ",\"common_prefixes\":[");
+		strbuf_add_slice(&l->out, strbuf_slice(&l->groups));
+		strbuf_addc(&l->out, ']');
+	}
+	strbuf_addf(&l->out, ",\"count\":%" PRIu64 ",\"truncated\":%s", l->count, l->truncated ? "true" : "false");
 	if (l->truncated) {
 		strbuf_adds(&l->out, ",\"next_start_after\":");
 		strbuf_add_json(&l->out, strbuf_slice(&l->last));
 	}
-	if (l->unverified)
+	if (l->merge->unverified)
 		strbuf_adds(&l->out, ",\"unverified\":true");
-	if (count_failed(l)) {
-		strbuf_adds(&l->out, ",\"partial\":[");
-		add_partial(l, &l->out);
-		strbuf_addc(&l->out, ']');
-	}
+	add_partial(l);
 	strbuf_adds(&l->out, "}\n");
-	if (strbuf_failed(&l->out)) {
+	if (strbuf_failed(&l->out) || strbuf_failed(&l->groups)) {
 		req = list_detach(l);
 		list_free(l);
 		response_cut(req);
@@ -204,178 +168,64 @@ static void list_end(struct list *l)
 	response_end(req);
 }
 
-/* ---- the merge ---- */
-
-/* The source with the smallest key, the first of equals; NULL at the end. */
-static struct list_source *list_smallest(struct list *l)
+/* False: enough. */
+static bool list_take(struct list *l, const struct list_item *item)
 {
-	struct list_source *best = NULL;
-
-	for (size_t i = 0; i < l->n; i++) {
-		struct list_source *s = &l->v[i];
-
-		if (list_source_has_row(s) && (!best || slice_cmp(list_source_key(s), list_source_key(best)) < 0))
-			best = s;
-	}
-	return best;
-}
-
-static void list_skip(struct list *l, struct slice key)
-{
-	for (size_t i = 0; i < l->n; i++) {
-		struct list_source *s = &l->v[i];
-
-		/* <=: a site that does not keep the order must not hold up the others */
-		while (list_source_has_row(s) && slice_cmp(list_source_key(s), key) <= 0)
-			s->at++;
-	}
-}
-
-static void list_emit(struct list *l, const struct list_row *row, struct slice key)
-{
-	char date[32];
-
-	http_rfc3339_format(row->mtime_ms, false, date);
-	strbuf_adds(&l->out, l->count++ ? ",{\"key\":" : "{\"key\":");
-	strbuf_add_json(&l->out, key);
-	strbuf_addf(&l->out, ",\"size\":%" PRIu64 ",\"last_modified\":\"%s\",\"etag\":", row->size, date);
-	strbuf_add_json(&l->out, slice_str(row->etag));
-	strbuf_addc(&l->out, '}');
-}
-
-/* The smallest key is an object of the namespace. False: enough. */
-static bool list_take(struct list *l, const struct list_row *row, struct slice key)
-{
-	struct list_row copy = *row;
-
-	if (l->limit && l->count == l->limit) {
+	if ((l->limit && l->count == l->limit) || l->groups.n > LIST_GROUPS_BYTES) {
 		l->truncated = true;
 		return false;
 	}
+	l->count++;
 	strbuf_reset(&l->last);
-	strbuf_add_slice(&l->last, key);
-	list_emit(l, &copy, strbuf_slice(&l->last));
-	list_skip(l, strbuf_slice(&l->last));
+	strbuf_add_slice(&l->last, item->key);
+	if (item->group) {
+		if (l->groups.n)
+			strbuf_addc(&l->groups, ',');
+		strbuf_add_json(&l->groups, item->key);
+		return true;
+	}
+	if (l->n_objects++)
+		strbuf_addc(&l->out, ',');
+	list_json_object(&l->json, item->key, item->row, &l->out);
 	return true;
 }
 
-static bool is_stale_at(const struct repld_location *loc, uint32_t id)
+/* Whether it has failed as a whole, as far as is known now. */
+static bool list_has_failed(const struct list *l)
 {
-	for (size_t i = 0; i < loc->n_stale; i++) {
-		if (loc->stale_sites[i] == id)
-			return true;
-	}
-	return false;
+	size_t failed = list_merge_failed(l->merge);
+
+	return failed > 0 && (l->strict || (failed == l->merge->n && !l->started));
 }
 
-/* Of all rows of the key, that of a site that holds the decided version; else the first, with what the journal knows. */
-static struct list_row best_row(const struct list *l, struct slice key, const struct list_source *first,
-                                const struct repld_location *loc)
-{
-	struct list_row row = *list_source_row(first);
-
-	if (!loc->known || gen_is_none(&loc->gen))
-		return row;
-	for (size_t i = 0; i < l->n; i++) {
-		const struct list_source *s = &l->v[i];
-
-		if (list_source_has_row(s) && slice_eq(list_source_key(s), key) && !is_stale_at(loc, s->id))
-			return *list_source_row(s);
-	}
-	row.size = loc->size;
-	memcpy(row.etag, loc->etag, sizeof(row.etag));
-	return row;
-}
-
-/* Nothing, or only what lagging sites still have of a deleted object. While a write is not decided the sites that it completes
- * tell: if one of them answered and has no such key, it was deleted, or never there. */
-static bool is_absent(const struct list *l, struct slice key, const struct repld_location *loc)
-{
-	bool told = false;
-
-	if (!loc->known || loc->decided)
-		return loc->known && loc->deleted;
-	for (size_t i = 0; i < l->n; i++) {
-		const struct list_source *s = &l->v[i];
-
-		if (is_stale_at(loc, s->id))
-			continue;
-		if (list_source_has_row(s) && slice_eq(list_source_key(s), key))
-			return false;
-		told = told || !s->failed;
-	}
-	return told || loc->deleted;
-}
-
-static void on_located(void *arg, int err, const struct repld_location *loc)
+/* Goes on until it has to wait or the list has ended; l may be gone then. */
+static void list_pump(void *arg)
 {
 	struct list *l = arg;
-	struct list_source *s = list_smallest(l);
-	struct slice key;
-	struct list_row row;
+	struct list_item item;
+	enum list_next next;
 
-	l->lookup = 0;
-	if (err) {
-		l->unverified = true;
-		list_pump(l);
+	if (l->paused)
 		return;
-	}
-	key = list_source_key(s);
-	if (is_absent(l, key, loc)) {
-		strbuf_reset(&l->last);
-		strbuf_add_slice(&l->last, key);
-		list_skip(l, strbuf_slice(&l->last));
-	} else {
-		row = best_row(l, key, s, loc);
-		if (!list_take(l, &row, key)) {
-			list_end(l);
+	while ((next = list_merge_next(l->merge, &item)) == LIST_ITEM) {
+		if (!l->started && list_has_failed(l))
+			break;
+		if (!l->started)
+			list_begin_answer(l);
+		if (!list_take(l, &item))
+			break;
+		if (l->out.n >= LIST_BATCH_BYTES && !list_flush(l)) {
+			l->paused = true;
 			return;
 		}
 	}
-	list_pump(l);
-}
-
-/* Goes on until it has to wait or the list has ended. False: l is gone or waits. */
-static bool list_step(struct list *l)
-{
-	struct list_source *s;
-	struct slice key;
-
-	if (list_load(l))
-		return false;
-	if (!l->started && l->n && count_failed(l) == l->n) {
-		list_all_failed(l);
-		return false;
-	}
-	if (!l->started)
-		list_begin_answer(l);
-	if (l->out.n >= LIST_BATCH_BYTES && !list_flush(l)) {
-		l->paused = true;
-		return false;
-	}
-	s = list_smallest(l);
-	if (!s) {
+	if (list_has_failed(l)) {
+		list_fail(l);
+	} else if (next != LIST_WAIT) {
+		if (!l->started)
+			list_begin_answer(l);
 		list_end(l);
-		return false;
 	}
-	key = list_source_key(s);
-	if (!l->unverified && keys_board_dirty(&l->w->keys_board, keys_board_cell(key))) {
-		l->lookup = repld_lookup(l->w->repld, key, on_located, l);
-		return false;
-	}
-	if (!list_take(l, list_source_row(s), key)) {
-		list_end(l);
-		return false;
-	}
-	return true;
-}
-
-static void list_pump(struct list *l)
-{
-	if (l->paused)
-		return;
-	while (list_step(l))
-		;
 }
 
 static void on_drain(struct request *req)
@@ -397,30 +247,26 @@ static void on_abort(struct request *req)
 }
 
 /* Sites that healthd calls down are not asked while there are others: the answer would wait for them in vain. */
-static void list_pick_sources(struct list *l, const struct op_list_args *args)
+static void list_begin_merge(struct list *l, const struct op_list_args *args)
 {
 	const struct conf *conf = l->w->conf;
 	struct route_site v[ROUTE_MAX];
 	struct route_read read;
 	size_t n = candidates_build(l->w, v), down = 0;
+	struct list_merge_args merge = {.prefix = args->prefix, .delimiter = args->delimiter, .start_after = args->start_after,
+	                                .wanted = args->limit ? args->limit + 1 : 0, .ready = list_pump, .arg = l};
 	char buf[200];
 
 	route_read(v, n, policy_match(conf->rules, conf->n_rules, args->prefix, OP_READ), conf->routing.order, &read);
-	l->n = read.n;
-	l->v = xcalloc(l->n ? l->n : 1, sizeof(*l->v));
-	for (size_t i = 0; i < l->n; i++)
+	for (size_t i = 0; i < read.n; i++)
 		down += route_site_is_down(&v[read.order[i]]);
-	for (size_t i = 0; i < l->n; i++) {
+	merge.n_sources = read.n;
+	l->merge = list_merge_create(l->w, &merge);
+	for (size_t i = 0; i < read.n; i++) {
 		const struct route_site *r = &v[read.order[i]];
-		struct list_source *s = &l->v[i];
+		struct list_source *s = list_merge_add(l->merge, r->conf->id, r->conf->name);
 
-		s->id = r->conf->id;
-		snprintf(s->name, sizeof(s->name), "%s", r->conf->name);
-		s->more = true;
-		s->loaded = on_loaded;
-		s->arg = l;
-		strbuf_add_slice(&s->after, args->start_after);
-		if (down < l->n && route_site_is_down(r))
+		if (down < read.n && route_site_is_down(r))
 			list_source_fail(s, GFS_ERR_SITE_DOWN, candidates_reason(l->w, s->id, buf, sizeof(buf)));
 	}
 }
@@ -438,12 +284,12 @@ void op_list(struct request *req, const struct op_list_args *args)
 	l->req = req;
 	l->w = req->worker;
 	l->limit = args->limit;
+	l->strict = args->strict;
+	l->delimited = args->delimiter.n > 0;
 	strbuf_add_slice(&l->prefix, args->prefix);
-	l->timer = evtimer_new(l->w->base, on_timer, l);
-	gfs_assert(l->timer);
 	req->op = l;
 	req->on_abort = on_abort;
 	req->on_drain = on_drain;
-	list_pick_sources(l, args);
+	list_begin_merge(l, args);
 	list_pump(l);
 }

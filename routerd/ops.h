@@ -15,8 +15,9 @@ void op_put(struct request *req, struct slice key);
 void op_delete(struct request *req, struct slice key);
 
 struct op_list_args {
-	struct slice prefix, start_after; /* copied */
-	uint64_t limit;                   /* 0: all */
+	struct slice prefix, start_after, delimiter; /* copied */
+	uint64_t limit;                              /* 0: all */
+	bool strict;                                 /* all sites or an error */
 };
 void op_list(struct request *req, const struct op_list_args *args);
 

@@ -5,6 +5,8 @@
  */
 #include "config.h"
 
+#include <stdio.h>
+
 #include "common/http/fields.h"
 #include "common/key.h"
 
@@ -64,34 +66,79 @@ static bool parse_limit(struct slice text, uint64_t *out)
 	return true;
 }
 
+/* The parameters of a list; each may be given once. */
+enum list_param { LIST_PREFIX, LIST_START_AFTER, LIST_DELIMITER, LIST_LIMIT, LIST_STRICT, LIST_PARAMS };
+
+static const char *const list_params[LIST_PARAMS] = {"prefix", "start_after", "delimiter", "limit", "strict"};
+
+/* NULL, or what is wrong with the query; value: of each parameter, initialised; seen: bits of those that were given. */
+static const char *read_list_query(struct slice query, struct strbuf value[LIST_PARAMS], unsigned *seen, char why[200])
+{
+	while (query.n > 0) {
+		const char *amp = memchr(query.p, '&', query.n);
+		struct slice pair = slice_of(query.p, amp ? (size_t)(amp - query.p) : query.n);
+		const char *eq = memchr(pair.p, '=', pair.n);
+		struct slice name = slice_of(pair.p, eq ? (size_t)(eq - pair.p) : pair.n);
+		unsigned i = 0;
+
+		query = amp ? slice_of(amp + 1, query.n - pair.n - 1) : slice_of(NULL, 0);
+		if (pair.n == 0)
+			continue;
+		while (i < LIST_PARAMS && !url_query_get(pair, list_params[i], &value[i]))
+			i++;
+		if (i == LIST_PARAMS || *seen & 1u << i) {
+			snprintf(why, 200, "%.*s: %s", (int)(name.n < 100 ? name.n : 100), name.p,
+			         i == LIST_PARAMS ? "no such parameter" : "given twice");
+			return why;
+		}
+		*seen |= 1u << i;
+		if (strbuf_failed(&value[i]) || !utf8_valid(strbuf_slice(&value[i])) ||
+		    memchr(strbuf_str(&value[i]), '\0', value[i].n)) {
+			snprintf(why, 200, "%s: too long or not UTF-8", list_params[i]);
+			return why;
+		}
+	}
+	return NULL;
+}
+
+static const char *take_list_args(const struct strbuf value[LIST_PARAMS], unsigned seen, struct op_list_args *args)
+{
+	struct slice strict = strbuf_slice(&value[LIST_STRICT]);
+
+	args->prefix = strbuf_slice(&value[LIST_PREFIX]);
+	args->start_after = strbuf_slice(&value[LIST_START_AFTER]);
+	args->delimiter = strbuf_slice(&value[LIST_DELIMITER]);
+	args->strict = slice_eq_str(strict, "1");
+	if (seen & 1u << LIST_LIMIT && !parse_limit(strbuf_slice(&value[LIST_LIMIT]), &args->limit))
+		return "limit: not a number of 0 or more";
+	if (seen & 1u << LIST_STRICT && !args->strict && !slice_eq_str(strict, "0"))
+		return "strict: neither 0 nor 1";
+	if (args->delimiter.n > KEY_MAX)
+		return "delimiter: longer than any key";
+	return NULL;
+}
+
 static void handle_list(struct request *req, struct slice rest)
 {
-	struct strbuf prefix, after, limit;
+	struct strbuf value[LIST_PARAMS];
 	struct op_list_args args = {0};
-	const char *bad = NULL;
+	unsigned seen = 0;
+	const char *bad;
+	char why[200];
 
 	(void)rest;
 	req->op_name = "list";
-	strbuf_init(&prefix, QUERY_VALUE_MAX);
-	strbuf_init(&after, QUERY_VALUE_MAX);
-	strbuf_init(&limit, QUERY_VALUE_MAX);
-	url_query_get(req->head.query, "prefix", &prefix);
-	url_query_get(req->head.query, "start_after", &after);
-	if (url_query_get(req->head.query, "limit", &limit) && !parse_limit(strbuf_slice(&limit), &args.limit))
-		bad = "limit: not a number of 0 or more";
-	else if (strbuf_failed(&prefix) || !utf8_valid(strbuf_slice(&prefix)))
-		bad = "prefix: too long or not UTF-8";
-	else if (strbuf_failed(&after))
-		bad = "start_after: too long";
-	args.prefix = strbuf_slice(&prefix);
-	args.start_after = strbuf_slice(&after);
+	for (unsigned i = 0; i < LIST_PARAMS; i++)
+		strbuf_init(&value[i], QUERY_VALUE_MAX);
+	bad = read_list_query(req->head.query, value, &seen, why);
+	if (!bad)
+		bad = take_list_args(value, seen, &args);
 	if (bad)
 		response_error(req, GFS_ERR_INVALID, bad);
 	else
 		op_list(req, &args);
-	strbuf_free(&prefix);
-	strbuf_free(&after);
-	strbuf_free(&limit);
+	for (unsigned i = 0; i < LIST_PARAMS; i++)
+		strbuf_free(&value[i]);
 }
 
 static void handle_object(struct request *req, struct slice key)

@@ -13,7 +13,7 @@
 #include "../log.h"
 #include "../map.h"
 
-#define KEYS_BOARD_VERSION 2
+#define KEYS_BOARD_VERSION 3
 
 struct cell {
 	_Atomic uint64_t clock;
@@ -23,7 +23,8 @@ struct cell {
 struct layout {
 	_Atomic uint32_t built;
 	_Atomic uint32_t used; /* was built once */
-	char pad[56];
+	_Atomic int64_t dirty; /* the sum of the cells' */
+	char pad[48];
 	struct cell cells[KEYS_BOARD_CELLS];
 };
 
@@ -69,9 +70,19 @@ bool keys_board_dirty(const struct keys_board *kb, uint32_t cell)
 	return atomic_load(&cell_of(kb, cell)->dirty) != 0 || keys_board_rebuilding(kb);
 }
 
+bool keys_board_any_dirty(const struct keys_board *kb)
+{
+	return atomic_load(&layout_of(kb)->dirty) != 0 || keys_board_rebuilding(kb);
+}
+
+/* The sum is never below what the cells say. */
 void keys_board_add_dirty(struct keys_board *kb, uint32_t cell, int32_t delta)
 {
+	if (delta > 0)
+		atomic_fetch_add(&layout_of(kb)->dirty, delta);
 	atomic_fetch_add(&cell_of(kb, cell)->dirty, delta);
+	if (delta < 0)
+		atomic_fetch_add(&layout_of(kb)->dirty, delta);
 }
 
 void keys_board_rebuild_begin(struct keys_board *kb)
@@ -81,6 +92,7 @@ void keys_board_rebuild_begin(struct keys_board *kb)
 	atomic_store(&layout_of(kb)->built, 0);
 	for (i = 0; i < KEYS_BOARD_CELLS; i++)
 		atomic_store_explicit(&layout_of(kb)->cells[i].dirty, 0, memory_order_relaxed);
+	atomic_store(&layout_of(kb)->dirty, 0);
 }
 
 void keys_board_rebuild_end(struct keys_board *kb)

@@ -23,6 +23,7 @@ uint32_t keys_board_cell(struct slice key);
 uint64_t keys_board_clock(const struct keys_board *kb, uint32_t cell);
 uint64_t keys_board_tick(struct keys_board *kb, uint32_t cell); /* increments clock, returns the new value */
 bool keys_board_dirty(const struct keys_board *kb, uint32_t cell); /* true while rebuilding */
+bool keys_board_any_dirty(const struct keys_board *kb); /* any of the cells; true while rebuilding */
 /* repld only */
 void keys_board_add_dirty(struct keys_board *kb, uint32_t cell, int32_t delta);
 void keys_board_rebuild_begin(struct keys_board *kb); /* rebuilding on, all counts 0, clocks kept */

@@ -40,6 +40,11 @@ enum msg_type {
 #undef MESSAGE
 };
 
+/* Bits of LOCATED_MANY's flags. */
+#define MSG_LOCATED_KNOWN   1u
+#define MSG_LOCATED_DELETED 2u
+#define MSG_LOCATED_DECIDED 4u
+
 struct msg_u64s {
 	const uint64_t *v;
 	size_t n;

@@ -269,12 +269,13 @@ static struct s3xml_entry *list_last(struct s3xml_list *list)
 static void list_begin(struct walk *w, const char *name)
 {
 	struct s3xml_list *list = w->out;
+	bool group = strcmp(name, "CommonPrefixes") == 0;
 
 	if (w->depth == 1 && strcmp(name, "ListBucketResult") != 0) {
 		walk_fail(w, GFS_ERR_PROTOCOL);
 		return;
 	}
-	if (w->depth != 2 || strcmp(name, "Contents") != 0)
+	if (w->depth != 2 || (strcmp(name, "Contents") != 0 && !group))
 		return;
 	if (list->n >= S3XML_LIST_MAX) {
 		walk_fail(w, GFS_ERR_PROTOCOL);
@@ -291,7 +292,7 @@ static void list_begin(struct walk *w, const char *name)
 		list->v = v;
 		list->cap = cap;
 	}
-	list->v[list->n++] = (struct s3xml_entry){0};
+	list->v[list->n++] = (struct s3xml_entry){.group = group};
 	w->in_entry = true;
 }
 
@@ -299,7 +300,7 @@ static void entry_field(struct walk *w, struct s3xml_entry *e, const char *name,
 {
 	int err = 0;
 
-	if (strcmp(name, "Key") == 0 && !e->key.p && text.n > 0)
+	if (strcmp(name, e->group ? "Prefix" : "Key") == 0 && !e->key.p && text.n > 0)
 		e->key = slice_of(xmemdup(text.p, text.n), text.n);
 	else if (strcmp(name, "Size") == 0)
 		err = take_u64(text, &e->size) ? 0 : GFS_ERR_PROTOCOL;
@@ -315,9 +316,9 @@ static void list_end(struct walk *w, const char *name, const char *parent, struc
 {
 	struct s3xml_list *list = w->out;
 
-	if (w->depth == 2 && w->in_entry && strcmp(parent, "Contents") == 0) {
+	if (w->depth == 2 && w->in_entry && strcmp(parent, list_last(list)->group ? "CommonPrefixes" : "Contents") == 0) {
 		entry_field(w, list_last(list), name, text);
-	} else if (w->depth == 1 && strcmp(name, "Contents") == 0) {
+	} else if (w->depth == 1 && w->in_entry && (strcmp(name, "Contents") == 0 || strcmp(name, "CommonPrefixes") == 0)) {
 		w->in_entry = false;
 		if (!list_last(list)->key.p)
 			walk_fail(w, GFS_ERR_PROTOCOL);

@@ -28,12 +28,13 @@ int s3xml_parse_error(struct slice body, struct s3xml_error *out) GFS_MUST_USE; 
 
 struct s3xml_entry {
 	struct slice key; /* decoded; owned by the list */
+	bool group;       /* of CommonPrefixes: key is that prefix, and nothing else is told */
 	uint64_t size;
 	int64_t mtime_ms;
 	char etag[ETAG_MAX]; /* without quotes; "" when it does not fit */
 };
 
-/* ListObjectsV2 with encoding-type=url. */
+/* ListObjectsV2 with encoding-type=url. The entries are in the order of the document: keys and groups are two sequences. */
 struct s3xml_list {
 	struct s3xml_entry *v;
 	size_t n, cap;

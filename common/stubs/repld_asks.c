@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "../log.h"
 #include "../xalloc.h"
 
 #define LOOKUP_MS 1000
@@ -19,6 +20,8 @@ struct ask {
 	struct repld_asks *asks;
 	uint64_t id;
 	repld_lookup_cb *lookup_cb;
+	repld_lookup_many_cb *many_cb;
+	size_t n_asked;
 	repld_replicate_cb *replicate_cb;
 	void *arg;
 };
@@ -86,6 +89,70 @@ uint64_t repld_asks_lookup(struct repld_asks *asks, struct slice key, repld_look
 	a->lookup_cb = cb;
 	m.lookup.key = key;
 	a->id = link_call(asks->link, &m, LOOKUP_MS, on_located, a);
+	return a->id;
+}
+
+/* One of the answers; *at goes through stale_sites. */
+static int location_of_many(const struct msg_located_many *l, size_t i, size_t *at, struct repld_location *out)
+{
+	if (l->etags.v[i].n >= sizeof(out->etag) || l->stale_counts.v[i] > l->stale_sites.n - *at)
+		return GFS_ERR_PROTOCOL;
+	if (l->gens.v[i].n && gen_parse(l->gens.v[i], &out->gen))
+		return GFS_ERR_PROTOCOL;
+	out->known = l->flags.v[i] & MSG_LOCATED_KNOWN;
+	out->deleted = l->flags.v[i] & MSG_LOCATED_DELETED;
+	out->decided = l->flags.v[i] & MSG_LOCATED_DECIDED;
+	if (l->etags.v[i].n)
+		memcpy(out->etag, l->etags.v[i].p, l->etags.v[i].n);
+	out->size = l->sizes.v[i];
+	out->stale_sites = l->stale_sites.v ? l->stale_sites.v + *at : NULL;
+	out->n_stale = l->stale_counts.v[i];
+	*at += out->n_stale;
+	return GFS_OK;
+}
+
+static int locations_of(const struct msg *reply, size_t asked, struct repld_location **v_out, size_t *n_out)
+{
+	const struct msg_located_many *l = &reply->located_many;
+	size_t n, at = 0;
+	int err = GFS_OK;
+
+	*v_out = NULL;
+	if (reply->type != MSG_LOCATED_MANY)
+		return GFS_ERR_PROTOCOL;
+	n = *n_out = l->flags.n;
+	if (n == 0 || n > asked || l->gens.n != n || l->etags.n != n || l->sizes.n != n || l->stale_counts.n != n)
+		return GFS_ERR_PROTOCOL;
+	*v_out = xcalloc(n, sizeof(**v_out));
+	for (size_t i = 0; i < n && !err; i++)
+		err = location_of_many(l, i, &at, &(*v_out)[i]);
+	return err;
+}
+
+static void on_located_many(void *arg, int err, const struct msg *reply)
+{
+	struct ask *a = arg;
+	struct repld_location *v = NULL;
+	size_t n = 0;
+
+	if (!err)
+		err = locations_of(reply, a->n_asked, &v, &n);
+	TAILQ_REMOVE(&a->asks->open, a, next);
+	a->many_cb(a->arg, unavailable(err), err ? NULL : v, err ? 0 : n);
+	free(v);
+	free(a);
+}
+
+uint64_t repld_asks_lookup_many(struct repld_asks *asks, const struct slice *keys, size_t n, repld_lookup_many_cb *cb, void *arg)
+{
+	struct ask *a = ask_new(asks, arg);
+	struct msg m = {.type = MSG_LOOKUP_MANY};
+
+	gfs_assert(n > 0 && n <= REPLD_LOOKUP_MANY);
+	a->many_cb = cb;
+	a->n_asked = n;
+	m.lookup_many.keys = (struct msg_strs){keys, n};
+	a->id = link_call(asks->link, &m, LOOKUP_MS, on_located_many, a);
 	return a->id;
 }
 

@@ -12,6 +12,7 @@ struct repld_asks;
 struct repld_asks *repld_asks_create(struct link *link); /* borrows the link, which goes first */
 void repld_asks_destroy(struct repld_asks **asks);
 uint64_t repld_asks_lookup(struct repld_asks *asks, struct slice key, repld_lookup_cb *cb, void *arg);
+uint64_t repld_asks_lookup_many(struct repld_asks *asks, const struct slice *keys, size_t n, repld_lookup_many_cb *cb, void *arg);
 uint64_t repld_asks_replicate(struct repld_asks *asks, struct slice key, uint32_t from, uint32_t to, repld_replicate_cb *cb,
                               void *arg);
 void repld_asks_cancel(struct repld_asks *asks, uint64_t id);

@@ -459,6 +459,11 @@ uint64_t repld_lookup(struct repld_client *c, struct slice key, repld_lookup_cb 
 	return repld_asks_lookup(c->asks, key, cb, arg);
 }
 
+uint64_t repld_lookup_many(struct repld_client *c, const struct slice *keys, size_t n, repld_lookup_many_cb *cb, void *arg)
+{
+	return repld_asks_lookup_many(c->asks, keys, n, cb, arg);
+}
+
 void repld_lookup_cancel(struct repld_client *c, uint64_t id)
 {
 	repld_asks_cancel(c->asks, id);

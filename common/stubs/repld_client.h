@@ -72,8 +72,14 @@ struct repld_location {
 	size_t n_stale;
 };
 typedef void repld_lookup_cb(void *arg, int err, const struct repld_location *loc);
-/* Returns an id for repld_lookup_cancel(). deadline 1 s. */
+/* Both return an id for repld_lookup_cancel(). deadline 1 s. */
 uint64_t repld_lookup(struct repld_client *c, struct slice key, repld_lookup_cb *cb, void *arg);
+/* The same for 1 to REPLD_LOOKUP_MANY keys at once, of at most REPLD_LOOKUP_MANY_BYTES together, copied; pending is not told. v has
+ * the answers for the first n of them, n >= 1 unless err: the others are to be asked for again. */
+#define REPLD_LOOKUP_MANY 256
+#define REPLD_LOOKUP_MANY_BYTES (32u << 10)
+typedef void repld_lookup_many_cb(void *arg, int err, const struct repld_location *v, size_t n);
+uint64_t repld_lookup_many(struct repld_client *c, const struct slice *keys, size_t n, repld_lookup_many_cb *cb, void *arg);
 void repld_lookup_cancel(struct repld_client *c, uint64_t id);
 
 typedef void repld_replicate_cb(void *arg, int err, const char *text);

@@ -122,7 +122,7 @@ static bool is_told(const struct model *m, size_t i, const char *prefix, const c
 		return true;
 	if (slice_starts_with(slice_str(after), group))
 		return false;
-	return i == 0 || !slice_starts_with(slice_str(m->keys[i - 1]), group) || slice_cmp(slice_str(m->keys[i - 1]), slice_str(after)) <= 0;
+	return i == 0 || !slice_starts_with(slice_str(m->keys[i - 1]), group) || strcmp(m->keys[i - 1], after) <= 0;
 }
 
 /* A list from one start must be the model's rest, whatever the page size. */

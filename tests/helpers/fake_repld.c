@@ -22,8 +22,10 @@ struct repld_write {
 
 struct lookup {
 	repld_lookup_cb *cb;
+	repld_lookup_many_cb *many_cb;
 	void *arg;
-	char key[64];
+	char key[REPLD_LOOKUP_MANY][64];
+	size_t n;
 	struct event *ev;
 };
 
@@ -127,33 +129,58 @@ void repld_commit(struct repld_write **w, const enum site_outcome *outcomes, boo
 	write_free(w);
 }
 
+static struct repld_location location_of(const char *key)
+{
+	static const struct repld_location nothing;
+	struct repld_location loc = fake_repld.location;
+
+	loc.stale_sites = fake_repld.stale;
+	return fake_repld.deleted_key && strcmp(fake_repld.deleted_key, key) != 0 ? nothing : loc;
+}
+
 static void lookup_step(evutil_socket_t fd, short what, void *arg)
 {
 	struct lookup *l = arg;
-	struct repld_location loc = fake_repld.location;
-	static const struct repld_location nothing;
+	struct repld_location v[REPLD_LOOKUP_MANY];
 
 	(void)fd, (void)what;
 	open_lookup = NULL;
-	loc.stale_sites = fake_repld.stale;
-	if (fake_repld.deleted_key && strcmp(fake_repld.deleted_key, l->key) != 0)
-		loc = nothing;
-	l->cb(l->arg, fake_repld.lookup_err, fake_repld.lookup_err ? NULL : &loc);
+	for (size_t i = 0; i < l->n; i++)
+		v[i] = location_of(l->key[i]);
+	if (l->many_cb)
+		l->many_cb(l->arg, fake_repld.lookup_err, fake_repld.lookup_err ? NULL : v, fake_repld.lookup_err ? 0 : l->n);
+	else
+		l->cb(l->arg, fake_repld.lookup_err, fake_repld.lookup_err ? NULL : v);
 	event_free(l->ev);
 	free(l);
 }
 
-uint64_t repld_lookup(struct repld_client *c, struct slice key, repld_lookup_cb *cb, void *arg)
+static struct lookup *lookup_new(const struct slice *keys, size_t n, void *arg)
 {
 	struct lookup *l = xcalloc(1, sizeof(*l));
 
-	(void)c;
 	fake_repld.lookups++;
-	memcpy(l->key, key.p, key.n < sizeof(l->key) ? key.n : sizeof(l->key) - 1);
-	l->cb = cb;
+	for (size_t i = 0; i < n; i++)
+		memcpy(l->key[i], keys[i].p, keys[i].n < sizeof(l->key[i]) ? keys[i].n : sizeof(l->key[i]) - 1);
+	l->n = n;
 	l->arg = arg;
 	l->ev = soon(lookup_step, l);
 	open_lookup = l;
+	return l;
+}
+
+uint64_t repld_lookup(struct repld_client *c, struct slice key, repld_lookup_cb *cb, void *arg)
+{
+	(void)c;
+	lookup_new(&key, 1, arg)->cb = cb;
+	return 1;
+}
+
+/* Answers at most as many as the script says. */
+uint64_t repld_lookup_many(struct repld_client *c, const struct slice *keys, size_t n, repld_lookup_many_cb *cb, void *arg)
+{
+	(void)c;
+	lookup_new(keys, fake_repld.lookup_max && n > fake_repld.lookup_max ? fake_repld.lookup_max : n, arg)->many_cb = cb;
 	return 1;
 }
 

@@ -13,6 +13,7 @@ struct fake_repld {
 	int lookup_err, begin_err, finalise_err, commit_err;
 	struct repld_location location; /* n_stale of stale[] */
 	uint64_t stale[FAKE_REPLD_SITES];
+	size_t lookup_max;       /* of the keys asked for at once, so many are answered; 0: all */
 	const char *deleted_key; /* lookups of this key only say deleted */
 	bool hold_finalise;
 	/* what happened */

@@ -40,6 +40,7 @@ struct fake_op {
 	/* head, list, probe, delete */
 	site_head_cb *head_cb;
 	site_list_cb *list_cb;
+	char *delimiter;
 	site_probe_cb *probe_cb;
 	site_done_cb *done_cb;
 	char *after;
@@ -73,6 +74,7 @@ static void op_free(struct fake_op *op)
 	event_free(op->ev);
 	free(op->key);
 	free(op->after);
+	free(op->delimiter);
 	free(op);
 	site_op_ended(site);
 }
@@ -273,7 +275,7 @@ static void head_step(evutil_socket_t fd, short what, void *arg)
 	struct object_info info;
 
 	(void)fd, (void)what;
-	if (op->store->hangs || is_early(op))
+	if (op->store->hangs || op->store->heads_hang || is_early(op))
 		return;
 	r = result(read_err(op->store));
 	r.retry_after_s = r.err ? op->store->retry_after_s : 0;
@@ -295,33 +297,47 @@ static struct site_op *fake_head(struct site *site, struct slice key, unsigned f
 	return &op->op;
 }
 
+/* False: the object is not to be told. */
+static bool list_row(const struct fake_op *op, const struct fake_object *o, struct slice last, struct site_list_entry *out)
+{
+	struct slice key = slice_str(o->key), after = slice_of(op->after, op->n_after), prefix = slice_of(op->key, op->n);
+	struct slice group = site_list_group(key, prefix, slice_str(op->delimiter));
+	uint64_t crc;
+
+	*out = (struct site_list_entry){.key = key};
+	if (!slice_starts_with(key, prefix) || slice_cmp(key, after) <= 0)
+		return false;
+	if (group.p && op->store->bare_groups) {
+		out->key = group;
+		out->group = true;
+		return !slice_eq(group, last) && !slice_starts_with(after, group);
+	}
+	out->size = strlen(o->body);
+	out->mtime_ms = o->mtime_ms;
+	etag_of(o->body, out->etag, &crc);
+	return true;
+}
+
 static void list_step(evutil_socket_t fd, short what, void *arg)
 {
 	struct fake_op *op = arg;
 	struct fake_store *s = op->store;
 	unsigned limit = s->page && s->page < op->limit ? s->page : op->limit;
-	struct site_list_entry v[FAKE_OBJECTS];
+	struct site_list_entry v[FAKE_OBJECTS + 1];
+	bool bad = (s->list_err || s->list_hangs) && s->lists > s->good_pages;
 	struct site_result r;
-	uint64_t crc;
 	size_t n = 0;
 	bool more = false;
 
 	(void)fd, (void)what;
-	if (s->hangs)
+	if (s->hangs || (bad && s->list_hangs))
 		return;
-	r = result(read_err(s));
-	for (size_t i = 0; i < s->n && !r.err; i++) {
-		struct slice key = slice_str(s->objects[i].key);
-
-		if (!slice_starts_with(key, slice_of(op->key, op->n)) || slice_cmp(key, slice_of(op->after, op->n_after)) <= 0)
+	r = result(bad ? s->list_err : read_err(s));
+	for (size_t i = 0; i < s->n && !r.err && !more; i++) {
+		if (!list_row(op, &s->objects[i], n ? v[n - 1].key : slice_of(NULL, 0), &v[n]))
 			continue;
 		more = n == limit;
-		if (more)
-			break;
-		v[n].key = key;
-		v[n].size = strlen(s->objects[i].body);
-		v[n].mtime_ms = s->objects[i].mtime_ms;
-		etag_of(s->objects[i].body, v[n++].etag, &crc);
+		n += !more;
 	}
 	op->list_cb(op->arg, &r, v, n, more, n ? v[n - 1].key : slice_of(NULL, 0));
 	op_free(op);
@@ -335,6 +351,7 @@ static struct site_op *fake_list(struct site *site, const struct site_list_req *
 	op->list_cb = cb;
 	op->after = xmemdup(req->start_after.n ? req->start_after.p : "", req->start_after.n);
 	op->n_after = req->start_after.n;
+	op->delimiter = xstrndup(req->delimiter.n ? req->delimiter.p : "", req->delimiter.n);
 	op->limit = req->limit;
 	return &op->op;
 }

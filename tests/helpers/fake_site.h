@@ -37,6 +37,11 @@ struct fake_store {
 	enum fake_put_fault put_fault;
 	int delete_err;
 	unsigned page;         /* rows of a list page; 0 = as asked */
+	int list_err;          /* of pages of lists, after the first good_pages of this store */
+	unsigned good_pages;
+	bool list_hangs;       /* instead of list_err */
+	bool heads_hang;
+	bool bare_groups;      /* with a delimiter, lists tell groups and not their keys */
 	int probe_err;
 	/* what happened */
 	unsigned gets, heads, lists, puts, completes, aborts, deletes, cancels;

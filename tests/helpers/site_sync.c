@@ -314,7 +314,8 @@ static void on_list(void *arg, const struct site_result *r, const struct site_li
 int site_sync_list(struct site_sync *s, struct slice prefix, struct slice start_after, unsigned limit)
 {
 	char *after = xstrndup(start_after.n ? start_after.p : "", start_after.n);
-	struct site_list_req req = {.prefix = prefix, .start_after = slice_of(after, start_after.n), .limit = limit, .delimiter = s->delimiter};
+	struct site_list_req req = {.prefix = prefix, .start_after = slice_of(after, start_after.n), .limit = limit,
+	                            .delimiter = s->delimiter};
 
 	forget(s);
 	site_list(s->site, &req, on_list, s);

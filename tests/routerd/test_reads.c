@@ -380,7 +380,7 @@ Test(get, list_names_the_sites_it_lacks)
 	front_store(&f, 2, "b", "2", 5);
 	f.stores[0].read_err = GFS_ERR_CONNECT;
 	cr_assert_eq(front_ask(&f, "GET", "?", "", NULL), 207);
-	cr_assert_str_eq(front_header(&f, "X-GlobalFS-Partial"), "true");
+	cr_assert_str_eq(front_header(&f, "X-GlobalFS-Partial"), "true; sites=\"one\"");
 	cr_assert_not_null(strstr(f.body, "\"partial\":[\"one\"]"));
 	f.stores[1].read_err = GFS_ERR_CONNECT;
 	cr_assert_eq(front_ask(&f, "GET", "?", "", NULL), 503);
