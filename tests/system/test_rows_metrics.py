@@ -172,6 +172,17 @@ def test_G12_promtool_finds_nothing(tmp, suites, fake):
         suite.get("m/none")
 
 
+def test_G12_the_example_rules_fit(tmp, suites):
+    rules = os.path.join(TREE, "etc", "prometheus", "globalfs.rules.yml")
+    for args in (("check", "rules", rules), ("check", "config", os.path.join(TREE, "etc", "prometheus", "prometheus.yml"))):
+        r = promtool(*args)
+        assert r.returncode == 0, r
+    page = Page(suites(tmp, [file_site(f"{tmp}/A", "a")]).start())
+    with open(rules) as f:
+        named = set(re.findall(r"globalfs_[a-z_]+", re.sub(r"(summary|#).*", "", f.read())))
+    assert len(named) >= 7 and not named - {n for n, _ in page.samples}, named
+
+
 # ---- G13 ----
 
 def test_G13_info(kind, tmp, suites):
