@@ -146,7 +146,8 @@ static size_t family_end(const struct stat_row *rows, size_t n, size_t i)
 static void print_family(const struct print *p, const struct stat_row *row)
 {
 	static const char *const types[] = {
-		[COUNTER] = "counter", [GAUGE] = "gauge", [HISTOGRAM] = "histogram", [QUICK] = "histogram", [AGE] = "gauge", [SECONDS] = "gauge",
+		[COUNTER] = "counter", [GAUGE] = "gauge", [HISTOGRAM] = "histogram",
+		[QUICK] = "histogram", [AGE] = "gauge", [SECONDS] = "gauge",
 	};
 
 	strbuf_addf(p->out, "# HELP %s %s\n# TYPE %s %s\n", row->family, row->help, row->family, types[row->kind]);

@@ -26,7 +26,7 @@ static const char *type_of(const char *kind)
 	return strcmp(kind, "HISTOGRAM") == 0 || strcmp(kind, "QUICK") == 0 ? "histogram" : "gauge";
 }
 
-/* The value of the n-th label of labels (name="value",name="value"), its name in *name; NULL when there are fewer. Static buffers. */
+/* The value of the n-th label of labels (name="value",name="value"), NULL when there are fewer. Both are static buffers. */
 static const char *label(const char *labels, size_t n, const char **name_out)
 {
 	static char name[64], value[64];

@@ -2,8 +2,8 @@
 /*
  * The journal's own thread and its group commit. Jobs run there in the order they were submitted; all that are queued when the
  * thread becomes free share one transaction and so one fsync. done runs on the event loop after the commit, in the same order:
- * err 0 means that the job's writes are on disk. Jobs whose common transaction failed are run once more, each by itself, so that one
- * bad job does not fail its neighbours; run() must therefore give the same result when it runs again.
+ * err 0 means that the job's writes are on disk. Jobs whose common transaction failed are run once more, each by itself, so that
+ * one bad job does not fail its neighbours; run() must therefore give the same result when it runs again.
  */
 #ifndef GFS_REPLD_JOURNAL_H
 #define GFS_REPLD_JOURNAL_H

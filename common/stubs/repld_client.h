@@ -31,7 +31,8 @@ void repld_client_destroy(struct repld_client **c);
 bool repld_client_is_up(const struct repld_client *c);
 size_t repld_client_open_writes(const struct repld_client *c); /* begun, or committed and not yet answered */
 
-/* cb: err 0 with the generation; text: what repld itself said to an error, "" when it said nothing. The handle is returned at once; repld_write_abandon() before cb cancels cb. */
+/* cb: err 0 with the generation; text: what repld itself said to an error, "" when it said nothing. The handle is returned at
+ * once; repld_write_abandon() before cb cancels cb. */
 typedef void repld_begin_cb(void *arg, int err, const struct gen *gen, const char *text);
 struct repld_write *repld_begin(struct repld_client *c, struct slice key, enum op_kind op, const char *request_id,
                                 repld_begin_cb *cb, void *arg);
