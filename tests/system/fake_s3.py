@@ -355,16 +355,27 @@ class Call:
         enc = self.q.get("encoding-type") == "url"
         prefix, after = self.q.get("prefix", ""), self.q.get("continuation-token") or self.q.get("start-after", "")
         limit = int(self.q.get("max-keys", 1000))
+        delimiter = self.q.get("delimiter", "")
+
+        def group_of(k):
+            i = k.find(delimiter, len(prefix)) if delimiter else -1
+            return k[:i + len(delimiter)] if i >= 0 else None
+
         with self.store.lock:
-            keys = sorted((k for k in self.objects() if k.startswith(prefix) and k > after),
-                          key=lambda k: k.encode(errors="surrogateescape"))
-            rows = [(k, self.objects()[k]) for k in keys[:limit]]
+            items = {}  # key, or common prefix -> object, or None
+            for k, o in self.objects().items():
+                if k.startswith(prefix) and k > after:
+                    group = group_of(k)
+                    items[group or k] = None if group else o
+        keys = sorted(items, key=lambda k: k.encode(errors="surrogateescape"))
+        rows = [(k, items[k]) for k in keys[:limit]]
         show = (lambda k: urllib.parse.quote(k, errors="surrogateescape")) if enc else escape
-        out = ["<?xml version='1.0' encoding='UTF-8'?><ListBucketResult>"]
-        for k, o in rows:
+        out = ["<?xml version='1.0' encoding='UTF-8'?><ListBucketResult>" + ("<EncodingType>url</EncodingType>" if enc else "")]
+        for k, o in ((k, o) for k, o in rows if o):
             t = datetime.datetime.utcfromtimestamp(o["time"]).strftime("%Y-%m-%dT%H:%M:%S.000Z")
             out.append(f"<Contents><Key>{show(k)}</Key><Size>{len(o['body'])}</Size><ETag>&quot;{o['etag']}&quot;</ETag>"
                        f"<LastModified>{t}</LastModified></Contents>")
+        out += [f"<CommonPrefixes><Prefix>{show(k)}</Prefix></CommonPrefixes>" for k, o in rows if o is None]
         more = len(keys) > limit
         out.append(f"<KeyCount>{len(rows)}</KeyCount><IsTruncated>{str(more).lower()}</IsTruncated>")
         if more:
