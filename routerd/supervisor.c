@@ -183,8 +183,8 @@ static int start_children(struct supervisor *s)
 	};
 
 	s->services = services_create(&env);
+	start_done(s); /* first: children that held our caller's pipes would keep it waiting */
 	services_start(s->services);
-	start_done(s);
 	return -1;
 }
 
