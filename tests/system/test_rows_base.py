@@ -79,13 +79,14 @@ def test_G1_log_level_flag_wins_over_the_file(suite, given, seen):
 
 def test_G1_bind_addr_flag_wins_over_the_file_and_the_file_over_the_default(suite):
     suite.start()
-    assert answers(suite.port) == 200  # the file's
+    wait_for("each worker", lambda: answers(suite.port) == 200)  # the file's
     suite.stop()
     in_file, suite.port = suite.port, free_port()
     suite.args = ["--bind-addr", f"127.0.0.1:{suite.port}"]
     suite.conf["coordinator"]["listen_addr"] = f"127.0.0.1:{in_file}"
     suite.start()
-    assert answers(suite.port) == 200 and answers(in_file) is None
+    wait_for("each worker", lambda: answers(suite.port) == 200)
+    assert answers(in_file) is None
     suite.stop()
     code, said = routerd_refuses(suite, "--bind-addr", "no-port")
     assert code in (1, 2) and "no-port" in said, said
