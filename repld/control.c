@@ -16,6 +16,7 @@
 #include "common/log.h"
 #include "common/pool.h"
 #include "common/xalloc.h"
+#include "copies.h"
 #include "journal.h"
 #include "keys.h"
 #include "queue.h"
@@ -27,8 +28,8 @@
 #define ROWS_MAX 1000 /* rows of a listing */
 #define AGES_MAX 1024
 
-enum { SHOW_SUMMARY, SHOW_QUEUE, SHOW_PARKED, SHOW_TOPICS };
-static const char *const topics[SHOW_TOPICS] = {"", "queue", "parked"};
+enum { SHOW_SUMMARY, SHOW_QUEUE, SHOW_PARKED, SHOW_COPIES, SHOW_TOPICS };
+static const char *const topics[SHOW_TOPICS] = {"", "queue", "parked", "copies"};
 
 struct show_row {
 	char *key;
@@ -239,6 +240,16 @@ static void show_done(void *arg)
 	free(job);
 }
 
+/* Known in memory. */
+static void show_copies(struct repld *r, struct peer *p, const struct msg *m)
+{
+	struct strbuf sb = STRBUF_INIT;
+
+	copies_print(r, &sb);
+	show_reply(p->ch, m, &sb);
+	strbuf_free(&sb);
+}
+
 void control_show(struct repld *r, struct peer *p, const struct msg *m)
 {
 	struct show_job *job;
@@ -248,11 +259,15 @@ void control_show(struct repld *r, struct peer *p, const struct msg *m)
 	while (topic < SHOW_TOPICS && !slice_eq_str(m->show.what, topics[topic]))
 		topic++;
 	if (topic == SHOW_TOPICS) {
-		peer_error(r, p->id, m->id, GFS_ERR_USAGE, "topics are: queue, parked; none for the summary");
+		peer_error(r, p->id, m->id, GFS_ERR_USAGE, "topics are: queue, parked, copies; none for the summary");
 		return;
 	}
 	if (show_resume(p->ch, m))
 		return;
+	if (topic == SHOW_COPIES) {
+		show_copies(r, p, m);
+		return;
+	}
 	job = xcalloc(1, sizeof(*job));
 	job->r = r;
 	job->peer = p->id;

@@ -24,6 +24,7 @@
 #include "common/pool.h"
 #include "common/stubs/healthd_client.h"
 #include "common/xalloc.h"
+#include "copies.h"
 #include "handlers.h"
 #include "journal.h"
 #include "keys.h"
@@ -299,6 +300,7 @@ int repld_create(const struct repld_params *params, struct repld **out)
 	r->writes = writes_create(r);
 	r->resolver = resolve_create();
 	r->tasks = tasks_create();
+	r->copies = copies_create();
 	r->queue = queue_create(r);
 	open_journal(r);
 	event_active(r->tick_ev, EV_TIMEOUT, 0);
@@ -354,6 +356,7 @@ void repld_destroy(struct repld **r_io)
 		writes_destroy(r, &r->writes);
 		pool_destroy(&r->pool);
 		tasks_destroy(&r->tasks);
+		copies_destroy(&r->copies);
 		queue_destroy(&r->queue);
 		keys_destroy(&r->keys);
 		slots_destroy(&r->slots);

@@ -15,6 +15,7 @@
 #include "common/sites.h"
 #include "common/stats.h"
 
+struct copies;
 struct curl_loop;
 struct event;
 struct event_base;
@@ -62,6 +63,7 @@ struct repld {
 	struct resolver *resolver;
 	struct queue *queue;
 	struct tasks *tasks;
+	struct copies *copies;       /* the last ones */
 	struct peers *peers;
 	struct listen_sock *listen;
 	struct healthd_client *healthd; /* hears what the watchers see */

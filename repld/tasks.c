@@ -14,6 +14,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/xalloc.h"
+#include "copies.h"
 #include "decide.h"
 #include "judge.h"
 #include "transfer.h"
@@ -214,6 +215,7 @@ static void copy_confirmed(struct task *t, const struct transfer_end *end)
 	t->r->proofs[end->proof]++;
 	stats_add(t->r->stats, STAT_REPL_COMPLETED, 1);
 	stats_add(t->r->stats, STAT_REPL_BYTES, t->v.size);
+	copies_add(t->r, key_name(t->e), &t->v, t->site, end);
 	task_acted(t, end->repeated);
 }
 

@@ -191,6 +191,8 @@ static void on_put_done(void *arg, const struct site_result *res, const char *et
 	if (res->outcome == SITE_DONE && t->end.proof == PROOF_SIZE && etag[0])
 		t->end.proof = PROOF_ETAG;
 	t->end.repeated = res->repeated;
+	memcpy(t->end.etag, t->etag, sizeof(t->end.etag));
+	t->end.crc64 = t->crc64;
 	finish(t, res->outcome, res->err, res->reason);
 }
 

@@ -22,7 +22,9 @@ struct transfer_end {
 	bool at_source;        /* the source is to blame: try another */
 	bool source_lacks;     /* the source does not have this version */
 	bool repeated;         /* done, but an earlier attempt may surface: the site is to be watched */
-	enum proof proof;      /* when DONE */
+	enum proof proof;      /* when DONE, like what follows: computed over the bytes as they passed */
+	char etag[ETAG_MAX];
+	uint64_t crc64;
 	char reason[160];
 };
 

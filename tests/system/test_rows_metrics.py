@@ -310,6 +310,27 @@ def test_G41_skip_identical_content(tmp, suites, fake):
     assert store.get("data", "near/k")[0] == body + b"more" and store.count("PUT", "near/k") == 2
 
 
+def test_G42_content_hash_record(kind, tmp, suites):
+    a, b = kind("a"), kind("b", "backup")
+    suite = suites(tmp, [a.conf, b.conf], performance={"transfer_chunk_size": 5 << 20}).start()
+    bodies = {"h/empty": b"", "h/small": b"123456789", "h/parts": os.urandom(12000000)}
+    for key, body in bodies.items():
+        assert suite.put(key, body).status == 201
+        suite.wait_clean()
+    copies = json.loads(suite.ctl("--run-dir", suite.run_dir, "--json", "repl", "show", "copies").stdout)["copies"]
+    assert [c["key"] for c in copies] == ["h/parts", "h/small", "h/empty"], "the newest first"
+    for c in copies:
+        head = suite.head(c["key"])
+        assert c["site"] == "b" and c["bytes"] == len(bodies[c["key"]]) and c["proof"] == "hash"
+        assert f'"{c["etag"]}"' == head.headers["ETag"] and c["etag"] == gfs.multipart_etag(bodies[c["key"]], 5 << 20)
+        assert c["generation"] == head.headers["X-GlobalFS-Generation"]
+        # an S3 store is told of it only when it is known before the body
+        assert head.headers["X-GlobalFS-Checksum"] in [c["checksum"]] + [None] * ("objectfs" in a.conf), head
+        assert b.look(c["key"]) == bodies[c["key"]]
+    assert copies[1]["checksum"] == "ae8b14860a799888"  # the check value of CRC-64/NVME
+    assert suite.daemon("repl")["proofs"] == {"hash": 3, "etag": 0, "size": 0}
+
+
 # ---- what repld says when it cannot write ----
 
 def test_a_full_disk_under_the_journal_is_said_once(tmp, suites):
