@@ -466,6 +466,10 @@ static int join(struct content *next, const struct content *old, const struct co
 			content_add_site(next, &site);
 		}
 	}
+	if (!err && next->table.n > CONF_SITES_MAX) {
+		snprintf(why, cap, "with those added at run time there are %zu sites: at most %d are served", next->table.n, CONF_SITES_MAX);
+		err = GFS_ERR_CONFIG;
+	}
 	if (err)
 		content_free(next);
 	return err;
@@ -541,6 +545,10 @@ static int check_new(const struct registry *r, const struct site_conf *site, cha
 	if (site_conf_check(site, &field, text, sizeof(text))) {
 		snprintf(why, cap, "%s: %s", field, text);
 		return GFS_ERR_INVALID;
+	}
+	if (r->c.table.n >= CONF_SITES_MAX) {
+		snprintf(why, cap, "there are %d sites already: more are not served", CONF_SITES_MAX);
+		return GFS_ERR_CONFLICT;
 	}
 	if (content_site(&r->c, slice_str(site->name))) {
 		snprintf(why, cap, "site %s: a site of that name exists already", site->name);

@@ -20,7 +20,8 @@ void registry_destroy(struct registry **r);
 const struct site_table *registry_table(const struct registry *r); /* borrowed until the next change */
 
 /* The changes: 0 with the site's id, and a new epoch; or an error with a sentence, and nothing has changed.
- * add: GFS_ERR_INVALID, GFS_ERR_SITE_EXISTS, GFS_ERR_BUSY (no ids left). Others: GFS_ERR_NO_SUCH_SITE. All: GFS_ERR_IO. */
+ * add: GFS_ERR_INVALID, GFS_ERR_SITE_EXISTS, GFS_ERR_CONFLICT
+ * (as many as there can be), GFS_ERR_BUSY (no ids left). Others: GFS_ERR_NO_SUCH_SITE. All: GFS_ERR_IO. */
 int registry_add(struct registry *r, const struct site_conf *site, uint32_t *id_out, char *why, size_t cap) GFS_MUST_USE;
 int registry_remove(struct registry *r, struct slice name, uint32_t *id_out, char *why, size_t cap) GFS_MUST_USE;
 /* A site that is as wanted already, and a claim that was known already, are 0 without a new epoch. */

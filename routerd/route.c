@@ -144,3 +144,43 @@ void route_write(const struct route_site *v, size_t n, const struct policy_rule 
 	most = out->n_sync + out->n_drained;
 	out->write_min = write_min == 0 ? (unsigned)out->n_sync : write_min < most ? write_min : (unsigned)most;
 }
+
+static bool reads(const struct route_read *read, uint16_t index)
+{
+	for (size_t i = 0; i < read->n; i++)
+		if (read->order[i] == index)
+			return true;
+	return false;
+}
+
+/* True when what the rule sends to the site is on another that is read, in use, and waited for by every write. */
+static bool rule_spares(const struct route_site *v, size_t n, const struct policy_rule *rule, uint16_t index,
+                        const struct route_read *read)
+{
+	struct route_write write;
+
+	if (!rule_selects(rule, v[index].conf))
+		return true;
+	route_write(v, n, rule, 0, &write);
+	for (size_t i = 0; i < write.n_sync; i++)
+		if (!route_site_is_down(&v[write.sync[i]]) && reads(read, write.sync[i]))
+			return true;
+	return false;
+}
+
+void route_spare_drained(const struct route_site *v, size_t n, const struct policy_rule *rules, size_t n_rules,
+                         struct route_read *read)
+{
+	const struct route_read all = *read;
+
+	read->n = 0;
+	for (size_t i = 0; i < all.n; i++) {
+		uint16_t index = all.order[i];
+		bool spare = v[index].conf->drained && rule_spares(v, n, NULL, index, &all);
+
+		for (size_t r = 0; spare && r < n_rules; r++)
+			spare = !policy_rule_has_op(&rules[r], OP_WRITE) || rule_spares(v, n, &rules[r], index, &all);
+		if (!spare)
+			read->order[read->n++] = index;
+	}
+}

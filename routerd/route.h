@@ -33,6 +33,11 @@ bool route_site_is_down(const struct route_site *s);
 void route_read(const struct route_site *v, size_t n, const struct policy_rule *rule, enum route_order order,
                 struct route_read *out);
 
+/* For a list: takes the drained sites out of what route_read() said that can be spared, because whatever is written to them is
+ * written to a site in use too, by every one of the rules. */
+void route_spare_drained(const struct route_site *v, size_t n, const struct policy_rule *rules, size_t n_rules,
+                         struct route_read *read);
+
 struct route_write {
 	size_t n_sync, n_async;
 	size_t n_drained;            /* of async: how many would be sync were they not drained; the first ones */
@@ -58,9 +63,8 @@ struct route_case {
 };
 void route_explain(const struct route_case *c, struct strbuf *out);
 
-/* First rule that matches by priority, then file order. Patterns: "" = everything; ending in '/' = literal prefix; else a glob
- * with *, ?, [classes], \ escapes, and ** across segments. NULL when none matches. */
+/* First rule that matches by priority, then file order; for its patterns see common/conf/pattern.h. NULL when none matches. */
 const struct policy_rule *policy_match(const struct policy_rule *rules, size_t n, struct slice key, enum op_kind op);
-bool policy_glob(struct slice pattern, struct slice key);
+bool policy_rule_has_op(const struct policy_rule *rule, enum op_kind op);
 
 #endif

@@ -13,6 +13,7 @@
 
 #include "../gen.h"
 #include "../log.h"
+#include "pattern.h"
 
 struct checker {
 	const struct conf *conf;
@@ -172,6 +173,9 @@ static void check_sites(const struct checker *ck)
 		report_warning(ck->report, c->path, 0, "sites", "there are none yet: nothing can be stored until one is added");
 		return;
 	}
+	if (c->n_sites > CONF_SITES_MAX)
+		report_error(ck->report, c->path, c->sites[CONF_SITES_MAX].line, "sites", "are %zu: at most %d are served", c->n_sites,
+		             CONF_SITES_MAX);
 	if (primaries == 0)
 		report_error(ck->report, c->path, c->sites[0].line, "sites", "at least one site must have the role primary");
 	else if (c->routing.write_min > primaries)
@@ -209,36 +213,20 @@ static bool rule_takes(const struct policy_rule *r, const struct site_conf *site
 	return false;
 }
 
-/* An unclosed [class] or a lone backslash at the end matches nothing, ever. */
-static const char *pattern_fault(const char *p)
-{
-	if (*p && p[strlen(p) - 1] == '/')
-		return NULL; /* a prefix, literal */
-	for (; *p; p++) {
-		if (*p == '\\') {
-			if (!*++p)
-				return "ends in a lone backslash";
-		} else if (*p == '[') {
-			p += p[1] == '^' || p[1] == '!';
-			p++; /* a ] right here is a member */
-			do {
-				if (*p == '\\' && p[1])
-					p++;
-				if (!*p)
-					return "has a [ without its ]";
-				p++;
-			} while (*p != ']');
-		}
-	}
-	return NULL;
-}
-
 static void rule_error(const struct checker *ck, size_t i, const char *part, const char *text)
 {
 	char field[96];
 
 	snprintf(field, sizeof(field), "policy.rules[%zu]%s%s", i, *part ? "." : "", part);
 	report_error(ck->report, ck->conf->path, ck->conf->rules[i].line, field, "%s", text);
+}
+
+static void rule_warning(const struct checker *ck, size_t i, const char *part, const char *text)
+{
+	char field[96];
+
+	snprintf(field, sizeof(field), "policy.rules[%zu].%s", i, part);
+	report_warning(ck->report, ck->conf->path, ck->conf->rules[i].line, field, "%s", text);
 }
 
 static void check_rule_targets(const struct checker *ck, size_t i)
@@ -256,8 +244,55 @@ static void check_rule_targets(const struct checker *ck, size_t i)
 		}
 	for (size_t k = 0; k < c->n_sites; k++)
 		taken |= rule_takes(r, &c->sites[k]);
-	if (known && !taken && c->n_sites > 0)
-		rule_error(ck, i, "", "no site has these roles and names: what it matches could be stored nowhere");
+	if (!known || taken || c->n_sites == 0)
+		return;
+	/* A name is taken, a role may still get its site at run time. */
+	if (strs_count(r->target_sites))
+		rule_error(ck, i, "", "its target_sites have none of its target_roles: what it matches could be stored nowhere");
+	else
+		rule_warning(ck, i, "target_roles", "no site has such a role yet: what it matches can be stored nowhere");
+}
+
+static bool rule_has_op(const struct policy_rule *r, int op)
+{
+	bool all = true;
+
+	for (int i = 0; i < OP_KIND_COUNT; i++)
+		all = all && !r->ops[i];
+	return all || r->ops[op];
+}
+
+/* A rule that comes before this one and takes whatever it matches for this operation, or NULL. */
+static const struct policy_rule *shadow_of(const struct conf *c, size_t i, int op)
+{
+	const struct policy_rule *r = &c->rules[i];
+
+	for (size_t k = 0; k < c->n_rules; k++) {
+		const struct policy_rule *other = &c->rules[k];
+		bool before = other->priority < r->priority || (other->priority == r->priority && k < i);
+
+		if (before && rule_has_op(other, op) && pattern_covers(slice_str(other->key_pattern), slice_str(r->key_pattern)))
+			return other;
+	}
+	return NULL;
+}
+
+static void check_rule_reached(const struct checker *ck, size_t i)
+{
+	const struct policy_rule *r = &ck->conf->rules[i], *shadow = NULL, *last;
+	char text[256];
+
+	for (int op = 0; op < OP_KIND_COUNT; op++) {
+		if (!rule_has_op(r, op))
+			continue;
+		last = shadow_of(ck->conf, i, op);
+		if (!last)
+			return;
+		shadow = shadow ? shadow : last;
+	}
+	snprintf(text, sizeof(text), "can never match: rule '%.63s' (line %u) comes first and takes all that it could", shadow->name,
+	         shadow->line);
+	rule_error(ck, i, "", text);
 }
 
 static void check_rules(const struct checker *ck)
@@ -273,9 +308,11 @@ static void check_rules(const struct checker *ck)
 		for (size_t k = 0; k < i && r->name[0]; k++)
 			if (strcmp(c->rules[k].name, r->name) == 0)
 				rule_error(ck, i, "name", "is the name of an earlier rule already");
-		fault = pattern_fault(r->key_pattern);
+		fault = pattern_fault(slice_str(r->key_pattern));
 		if (fault)
 			rule_error(ck, i, "key_pattern", fault);
+		else
+			check_rule_reached(ck, i);
 		check_rule_targets(ck, i);
 	}
 }

@@ -225,6 +225,25 @@ Test(registry, a_file_site_that_was_removed_stays_removed)
 	cr_assert_eq(site("b")->id, 2);
 }
 
+Test(registry, no_more_sites_than_are_served)
+{
+	char uri[64], name[32];
+	uint32_t id;
+
+	start_well(AB);
+	for (int i = 2; i < CONF_SITES_MAX; i++) {
+		snprintf(name, sizeof(name), "s%d", i);
+		snprintf(uri, sizeof(uri), "file:///srv/%d", i);
+		add_well(name, uri);
+	}
+	cr_assert_eq(add("more", "file:///srv/more", &id), GFS_ERR_CONFLICT);
+	cr_assert_not_null(strstr(why, "64 sites already"), "%s", why);
+	start_well(AB);
+	cr_assert_eq(start("sites:\n" SITE("a", "primary", "/srv/a") SITE("b", "burst", "/srv/b") SITE("c", "burst", "/srv/c")),
+	             GFS_ERR_CONFIG);
+	cr_assert_not_null(strstr(why, "at most 64"), "%s", why);
+}
+
 Test(registry, drains_last_and_are_idempotent)
 {
 	uint32_t id = 0;
