@@ -162,6 +162,44 @@ Test(route, write_targets)
 	}
 }
 
+struct spare_case {
+	const char *sites[6];
+	struct policy_rule rule; /* one, when it has a name */
+	const char *want;
+};
+
+static const struct spare_case spares[] = {
+	{{"p.", "p.", "b."}, {0}, "012"},
+	{{"p.d", "p.", "b."}, {0}, "12"},
+	{{"p.", "b.d", "u."}, {0}, "02"},
+	/* nobody else in use has it all */
+	{{"p.d", "b."}, {0}, "10"},
+	{{"p.d", "p-"}, {0}, "10"},
+	{{"p.d", "p.d", "b."}, {0}, "201"},
+	/* a rule writes to it alone */
+	{{"p.", "u.d"}, {.name = names[0], .ops = {[OP_WRITE] = true}, .roles = {[ROLE_BURST] = true}}, "01"},
+	{{"p.", "u.d"}, {.name = names[0], .ops = {[OP_READ] = true}, .roles = {[ROLE_BURST] = true}}, "0"},
+	{{"p.", "u.d", "u."}, {.name = names[0], .ops = {[OP_WRITE] = true}, .roles = {[ROLE_BURST] = true}}, "02"},
+	{{"p.", "b.d", "u."}, {.name = names[0], .ops = {[OP_WRITE] = true}, .roles = {[ROLE_BURST] = true}}, "02"},
+};
+
+Test(route, lists_spare_drained_sites_that_hold_nothing_of_their_own)
+{
+	for (size_t c = 0; c < sizeof(spares) / sizeof(spares[0]); c++) {
+		struct route_site v[6];
+		struct site_conf confs[6];
+		struct route_read out;
+		size_t n = make_sites(spares[c].sites, v, confs);
+		char got[8] = "";
+
+		route_read(v, n, NULL, ORDER_ROLE, &out);
+		route_spare_drained(v, n, &spares[c].rule, spares[c].rule.name != NULL, &out);
+		for (size_t i = 0; i < out.n; i++)
+			got[i] = (char)('0' + out.order[i]);
+		cr_assert_str_eq(got, spares[c].want, "case %zu: %s", c, got);
+	}
+}
+
 static char *some_sites[] = {(char []){"a"}, (char []){"b"}, NULL};
 static const struct policy_rule rules[] = {
 	{.name = (char []){"r1"}, .roles = {[ROLE_BURST] = true}},
