@@ -467,7 +467,8 @@ static int join(struct content *next, const struct content *old, const struct co
 		}
 	}
 	if (!err && next->table.n > CONF_SITES_MAX) {
-		snprintf(why, cap, "with those added at run time there are %zu sites: at most %d are served", next->table.n, CONF_SITES_MAX);
+		snprintf(why, cap, "with those added at run time there are %zu sites: at most %d are served", next->table.n,
+		         CONF_SITES_MAX);
 		err = GFS_ERR_CONFIG;
 	}
 	if (err)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Key patterns, see pattern.h. A glob is run as an automaton whose states are the places in the pattern, all at once: no pattern and
- * no key make it go back.
+ * Key patterns, see pattern.h. A glob is run as an automaton whose states are the places in the pattern, all at once: no pattern
+ * and no key make it go back.
  */
 #include "config.h"
 
@@ -161,7 +161,7 @@ bool pattern_matches(struct slice pattern, struct slice key)
 
 /* ---- about patterns ---- */
 
-/* The literal text that every match begins with, unescaped, into buf of PATTERN_MAX bytes. rest_out: what is left of the pattern. */
+/* The literal text that every match begins with, unescaped, into buf of PATTERN_MAX bytes. rest_out: what is left. */
 static struct slice literal_head(struct slice pattern, char *buf, struct slice *rest_out)
 {
 	bool prefix = is_prefix(pattern);

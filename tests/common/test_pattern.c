@@ -82,13 +82,15 @@ struct fault_case {
 };
 
 static const struct fault_case faults[] = {
-	{"", ""}, {"a", ""}, {"/", ""}, {"//a", ""}, {"a//b*", ""}, {"[ab]", ""}, {"[]]", ""}, {"a/[x/", ""}, {"a\\", "ends in a lone backslash"},
+	{"", ""}, {"a", ""}, {"/", ""}, {"//a", ""}, {"a//b*", ""}, {"[ab]", ""}, {"[]]", ""}, {"a/[x/", ""},
+	{"a\\", "ends in a lone backslash"},
 	{"[", "has a [ without its ]"}, {"a[", "has a [ without its ]"}, {"[]", "has a [class] that is malformed"},
 	{"a[^", "has a [ without its ]"}, {"[b-a]", "has a [class] that is malformed"}, {"[a\\]", "has a [class] that is malformed"},
 	{"..", "key has a segment \".\" or \"..\""}, {"a/../*", "key has a segment \".\" or \"..\""}, {"a/..*", ""}, {"a/..?/x", ""},
 	{"./", "key has a segment \".\" or \"..\""}, {".globalfs/", "keys under \".globalfs/\" are reserved"},
 	{".globalfs/**", "keys under \".globalfs/\" are reserved"}, {".globalfs*", ""}, {"x/.globalfs/", ""},
-	{"a/.gfs-obj", "segments that begin with \".gfs-\" are reserved"}, {"a/\\.gfs-obj/*", "segments that begin with \".gfs-\" are reserved"},
+	{"a/.gfs-obj", "segments that begin with \".gfs-\" are reserved"},
+	{"a/\\.gfs-obj/*", "segments that begin with \".gfs-\" are reserved"},
 	{"a\xff", "key is not valid UTF-8"},
 };
 
@@ -116,10 +118,14 @@ struct cover_case {
 
 static const struct cover_case covers[] = {
 	{"", "x", true}, {"", "", true}, {"**", "", true}, {"**", "a/[b", true}, {"*", "", false}, {"a/", "a/b/", true},
-	{"a/", "a/b/*", true}, {"a/", "a/b", true}, {"a/", "a", false}, {"a/", "ab/", false}, {"a/b/", "a/", false}, {"a/", "a*", false},
-	{"a/**", "a/b/", true}, {"a/**", "a/", true}, {"a/*", "a/b", true}, {"a/*", "a/b/c", false}, {"a/*", "a/", false}, {"a/*", "a/*", true},
-	{"a/*", "a/\\*", true}, {"a/\\*", "a/*", false}, {"*.bam", "x.bam", true}, {"*.bam", "d/x.bam", false}, {"**.bam", "d/x.bam", true},
-	{"[a-c]", "b", true}, {"[a-c]", "[a-b]", false}, {"a[x]/", "a\\[x]/y", true}, {"a[x]/", "a[x]/y", false}, {"a", "b", false},
+	{"a/", "a/b/*", true}, {"a/", "a/b", true}, {"a/", "a", false}, {"a/", "ab/", false}, {"a/b/", "a/", false},
+	{"a/", "a*", false},
+	{"a/**", "a/b/", true}, {"a/**", "a/", true}, {"a/*", "a/b", true}, {"a/*", "a/b/c", false}, {"a/*", "a/", false},
+	{"a/*", "a/*", true},
+	{"a/*", "a/\\*", true}, {"a/\\*", "a/*", false}, {"*.bam", "x.bam", true}, {"*.bam", "d/x.bam", false},
+	{"**.bam", "d/x.bam", true},
+	{"[a-c]", "b", true}, {"[a-c]", "[a-b]", false}, {"a[x]/", "a\\[x]/y", true}, {"a[x]/", "a[x]/y", false},
+	{"a", "b", false},
 };
 
 Test(pattern, what_covers_what)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fuzzes the key patterns of policy rules: two patterns and a key, a line each. The automaton must agree with a table that is filled
- * by the book; what one pattern covers it must match; a pattern that no key can match must match none.
+ * Fuzzes the key patterns of policy rules: two patterns and a key, a line each. The automaton must agree with a table that is
+ * filled by the book; what one pattern covers it must match; a pattern that no key can match must match none.
  */
 #include "config.h"
 
