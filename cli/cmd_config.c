@@ -51,7 +51,7 @@ int run_config_init(struct ctl *ctl)
 	if (path && strcmp(path, "-") != 0) {
 		code = write_new(path, &text, args_has(ctl->args, "force"));
 		if (code == EXIT_OK)
-			printf("Configuration template written to %s\n", path);
+			ctl->out->config_written(path);
 	} else {
 		fputs(strbuf_str(&text), stdout);
 	}
@@ -102,8 +102,8 @@ int run_config_validate(struct ctl *ctl)
 		ctl_error("%s: sites: at least one site is needed", conf->path);
 		code = EXIT_FAILED;
 	}
-	if (code == EXIT_OK)
-		printf("%s\n", args_has(ctl->args, "json") ? "{\n  \"valid\": true\n}" : "Configuration is valid.");
+	if (code != EXIT_USAGE) /* else there was none to judge */
+		ctl->out->config_judged(code == EXIT_OK);
 	conf_destroy(&conf);
 	return code;
 }

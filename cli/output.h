@@ -37,6 +37,8 @@ struct output {
 	void (*replicated)(const json_t *answer, const char *key, const char *from, const char *to);
 	void (*status)(const char *status, const char *details);
 	void (*info)(const json_t *info);
+	void (*config_written)(const char *file);
+	void (*config_judged)(bool valid); /* the faults were told on standard error */
 	void (*document)(const json_t *any); /* a daemon's view of itself */
 	void (*version)(const char *version);
 };

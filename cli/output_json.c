@@ -122,6 +122,16 @@ static void json_status(const char *status, const char *details)
 	dump_new(v);
 }
 
+static void json_config_written(const char *file)
+{
+	dump_new(json_pack("{s:o}", "file", json_text(file)));
+}
+
+static void json_config_judged(bool valid)
+{
+	dump_new(json_pack("{s:b}", "valid", valid));
+}
+
 static void json_version(const char *version)
 {
 	dump_new(json_pack("{s:s}", "version", version));
@@ -131,5 +141,6 @@ const struct output output_json = {
 	.sites = json_sites, .site_added = dump, .site_removed = json_site_removed, .site_changed = json_site_changed,
 	.object_stored = json_stored, .object_saved = json_saved, .object_deleted = json_deleted, .object_head = dump,
 	.object_where = json_where, .list_begin = json_list_begin, .list_entry = json_list_entry, .list_end = json_list_end,
-	.replicated = json_replicated, .status = json_status, .info = dump, .document = dump, .version = json_version,
+	.replicated = json_replicated, .status = json_status, .info = dump, .config_written = json_config_written,
+	.config_judged = json_config_judged, .document = dump, .version = json_version,
 };

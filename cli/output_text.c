@@ -465,6 +465,17 @@ static void text_document(const json_t *any)
 	print_value(any, 0);
 }
 
+static void text_config_written(const char *file)
+{
+	printf("Configuration template written to %s\n", file);
+}
+
+static void text_config_judged(bool valid)
+{
+	if (valid)
+		printf("Configuration is valid.\n");
+}
+
 static void text_version(const char *version)
 {
 	printf("globalfs %s\n", version);
@@ -474,5 +485,6 @@ const struct output output_text = {
 	.sites = text_sites, .site_added = text_site_added, .site_removed = text_site_removed, .site_changed = text_site_changed,
 	.object_stored = text_stored, .object_saved = text_saved, .object_deleted = text_deleted, .object_head = text_head,
 	.object_where = text_where, .list_begin = text_list_begin, .list_entry = text_list_entry, .list_end = text_list_end,
-	.replicated = text_replicated, .status = text_status, .info = text_info, .document = text_document, .version = text_version,
+	.replicated = text_replicated, .status = text_status, .info = text_info, .config_written = text_config_written,
+	.config_judged = text_config_judged, .document = text_document, .version = text_version,
 };

@@ -195,8 +195,8 @@ struct globalfs_copy {
 
 struct globalfs_where {
 	const char *key;
-	int known;     /* the journal knows the key */
-	int deleted, decided;
+	int known;     /* the journal knows the key: 1, 0, -1 not known */
+	int deleted, decided; /* likewise */
 	const char *generation, *etag;
 	int64_t size;
 	const char *rule;                /* of the policy, by name */

@@ -216,8 +216,8 @@ int globalfs_where(struct globalfs *h, const char *key, const struct globalfs_wh
 	json_array_foreach(rows, i, row)
 		copy_fill(&copies[i], row);
 	h->where = (struct globalfs_where){
-		.key = gfsc_text(h->doc, "key"), .known = gfsc_flag(h->doc, "known") == 1, .deleted = gfsc_flag(h->doc, "deleted") == 1,
-		.decided = gfsc_flag(h->doc, "decided") == 1, .generation = gfsc_text(h->doc, "generation"),
+		.key = gfsc_text(h->doc, "key"), .known = gfsc_flag(h->doc, "known"), .deleted = gfsc_flag(h->doc, "deleted"),
+		.decided = gfsc_flag(h->doc, "decided"), .generation = gfsc_text(h->doc, "generation"),
 		.etag = gfsc_text(h->doc, "etag"), .size = gfsc_number(h->doc, "size"), .rule = gfsc_text(h->doc, "rule"),
 		.read_site = gfsc_text(read, "site"), .read_why = gfsc_text(read, "why"), .copies = copies, .n_copies = i,
 	};

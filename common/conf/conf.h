@@ -150,6 +150,7 @@ void conf_destroy(struct conf **conf);
 /* The effective configuration as YAML or JSON; with origins every line says "# default" or "# FILE:LINE". Secrets print as
  * "***". */
 void conf_print_yaml(const struct conf *conf, bool origins, struct strbuf *out);
+/* Durations in nanoseconds, sizes in bytes. */
 void conf_print_json(const struct conf *conf, struct strbuf *out);
 /* A commented template that itself validates. */
 void conf_print_template(struct strbuf *out);

@@ -119,7 +119,12 @@ static void add_value(struct strbuf *out, const struct setting *s, const void *b
 		break;
 	case ST_DURATION:
 		conf_format_duration(*(const int64_t *)at, buf);
-		strbuf_addf(out, json ? "\"%s\"" : "%s", buf);
+		if (!json)
+			strbuf_adds(out, buf);
+		else if (*(const int64_t *)at == 0)
+			strbuf_addc(out, '0');
+		else /* nanoseconds, as the documents of the API's first edition have it */
+			strbuf_addf(out, "%" PRId64 "000000", *(const int64_t *)at);
 		break;
 	case ST_SIZE:
 	case ST_SIZE32: {
