@@ -313,7 +313,8 @@ static enum attempt judge(struct download *d, int err, const struct globalfs_obj
 	bool lost = err == GLOBALFS_ERR_IO || err == GLOBALFS_ERR_TIMEOUT || err == GLOBALFS_ERR_CONNECT;
 
 	if (d->error || d->refused) {
-		ctl_error("%s: %s", d->error && d->file ? d->part : d->what, d->error ? strerror(d->error) : d->refused);
+		if (d->error != EPIPE || d->part) /* who reads knows that it stopped */
+			ctl_error("%s: %s", d->error && d->file ? d->part : d->what, d->error ? strerror(d->error) : d->refused);
 		*code = EXIT_FAILED;
 		return ATTEMPT_FAILED;
 	}

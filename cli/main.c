@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "common/conf/conf.h"
+#include "common/xalloc.h"
 
 static int (*const runs[CMD_COUNT])(struct ctl *ctl) = {
 #define COMMAND(id, words, operands, min, max, prose) [CMD_##id] = run_##id,
@@ -42,9 +43,28 @@ static int print_mdoc(const char *what)
 	return ctl_flush(EXIT_OK);
 }
 
+/* Other users of this machine can read a program's arguments. */
+static char *hide_api_key(struct args *args)
+{
+	char *copy = NULL;
+
+	for (size_t i = 0; i < args->n_values; i++) {
+		const char *value = args->values[i].value;
+
+		if (strcmp(args->values[i].row->name, "api-key") != 0)
+			continue;
+		free(copy);
+		copy = xstrdup(value);
+		memset((char *)(uintptr_t)value, 'x', strlen(value));
+		args->values[i].value = copy;
+	}
+	return copy;
+}
+
 int main(int argc, char **argv)
 {
 	struct args args;
+	char *api_key;
 	struct ctl ctl = {.args = &args};
 	char why[256];
 	int code;
@@ -58,8 +78,10 @@ int main(int argc, char **argv)
 	}
 	if (args.help)
 		return print_help(args.command);
+	api_key = hide_api_key(&args);
 	ctl.out = args_has(&args, "json") ? &output_json : &output_text;
 	code = runs[args.command](&ctl);
 	globalfs_close(&ctl.api);
+	free(api_key);
 	return ctl_flush(code);
 }

@@ -224,7 +224,7 @@ int globalfs_site_list(struct globalfs *h, const struct globalfs_site **sites_ou
 int globalfs_site_add(struct globalfs *h, const char *name, const char *role, const struct globalfs_pair *fields, size_t n_fields,
                       const struct globalfs_site **site_out) GLOBALFS_CHECK;
 int globalfs_site_remove(struct globalfs *h, const char *name) GLOBALFS_CHECK; /* status 404: there is none */
-/* A drained site gets no more reads or writes. site_out may be NULL. */
+/* A drained site gets no writes, and reads only when no other site can answer. site_out may be NULL. */
 int globalfs_site_drain(struct globalfs *h, const char *name, const struct globalfs_site **site_out) GLOBALFS_CHECK;
 int globalfs_site_undrain(struct globalfs *h, const char *name, const struct globalfs_site **site_out) GLOBALFS_CHECK;
 

@@ -276,7 +276,7 @@ static int fail_by_status(struct globalfs *h)
 static int fail_by_curl(struct globalfs *h, const struct gfsc_call *call, CURLcode code)
 {
 	const char *why = h->curl_text[0] ? h->curl_text : curl_easy_strerror(code);
-	curl_off_t connected = 0;
+	curl_off_t sending = 0; /* when it began; 0: it never came to that */
 
 	if (call->gave_up == GLOBALFS_ERR_USAGE)
 		return gfsc_fail(h, call->gave_up, "the source has not as many bytes as it said");
@@ -288,8 +288,8 @@ static int fail_by_curl(struct globalfs *h, const struct gfsc_call *call, CURLco
 	case CURLE_OUT_OF_MEMORY:
 		return gfsc_fail(h, GLOBALFS_ERR_NOMEM, "out of memory");
 	case CURLE_OPERATION_TIMEDOUT:
-		curl_easy_getinfo(h->curl, CURLINFO_CONNECT_TIME_T, &connected);
-		return gfsc_fail(h, connected || h->error.status ? GLOBALFS_ERR_TIMEOUT : GLOBALFS_ERR_CONNECT, "%s", why);
+		curl_easy_getinfo(h->curl, CURLINFO_PRETRANSFER_TIME_T, &sending);
+		return gfsc_fail(h, sending || h->error.status ? GLOBALFS_ERR_TIMEOUT : GLOBALFS_ERR_CONNECT, "%s", why);
 	case CURLE_COULDNT_CONNECT:
 	case CURLE_COULDNT_RESOLVE_HOST:
 	case CURLE_COULDNT_RESOLVE_PROXY:
