@@ -358,8 +358,10 @@ static double now_s(void)
 static int run_faults(const char *url)
 {
 	struct globalfs *h = open_suite(url);
+	const struct globalfs_get_options range = {.range = "5-9"};
 	const struct globalfs_object *object;
 	const struct globalfs_where *w;
+	struct pattern p = {0};
 	struct listed l = {0};
 	double begin;
 	void *data;
@@ -376,9 +378,8 @@ static int run_faults(const char *url)
 	CHECK(globalfs_where(h, "array", &w) == GLOBALFS_ERR_PROTOCOL);
 	CHECK(globalfs_get_memory(h, "cut", NULL, 5000, &data, &n) == GLOBALFS_ERR_IO);
 	CHECK(globalfs_error(h)->status == 200);
-	CHECK(globalfs_get(h, "bad-range", &(struct globalfs_get_options){.range = "5-9"}, pattern_sink, &(struct pattern){0}, &object) ==
-	      GLOBALFS_ERR_PROTOCOL);
-	CHECK(globalfs_get(h, "unasked-range", NULL, pattern_sink, &(struct pattern){0}, &object) == GLOBALFS_ERR_PROTOCOL);
+	CHECK(globalfs_get(h, "bad-range", &range, pattern_sink, &p, &object) == GLOBALFS_ERR_PROTOCOL);
+	CHECK(globalfs_get(h, "unasked-range", NULL, pattern_sink, &p, &object) == GLOBALFS_ERR_PROTOCOL && p.at == 0);
 	CHECK(globalfs_list(h, NULL, list_entry, &l, NULL) == GLOBALFS_ERR_PROTOCOL); /* a page without an end */
 	globalfs_set_timeout_ms(h, 300);
 	begin = now_s();
