@@ -194,6 +194,14 @@ static bool any_in_pass(struct search *s, enum search_pass pass)
 	return false;
 }
 
+static bool has_older(const struct search *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->v[i].said == SEARCH_OLDER)
+			return true;
+	return false;
+}
+
 static unsigned cut_short_count(const struct search *s)
 {
 	unsigned n = 0;
@@ -201,6 +209,15 @@ static unsigned cut_short_count(const struct search *s)
 	for (size_t i = 0; i < s->n; i++)
 		n += s->v[i].cut_short;
 	return n;
+}
+
+/* A site was left only because it was late: before older copies are served it is asked with more time. */
+static bool late_ones_first(const struct search *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->v[i].cut_short && !s->v[i].down)
+			return true;
+	return false;
 }
 
 static int64_t backoff_ms(const struct search *s, unsigned n)
@@ -240,6 +257,8 @@ static void pass_over(struct search *s)
 
 	s->at = SIZE_MAX;
 	if (!s->mid_body && !s->only_current && last != SEARCH_OLD_ONES && any_in_pass(s, SEARCH_OLD_ONES)) {
+		if (late_ones_first(s))
+			s->pass = SEARCH_PATIENT;
 		search_go_on(s, 0);
 		return;
 	}
@@ -275,8 +294,12 @@ static int64_t time_for(const struct search *s, struct search_site *c, int64_t l
 	bool others = waiting > 0;
 
 	c->cut_short = false;
-	if (s->pass == SEARCH_PATIENT)
-		return left / (waiting + 1);
+	if (s->pass == SEARCH_PATIENT) {
+		left /= waiting + 1;
+		if (!has_older(s) || s->only_current)
+			return left;
+		return left / 2 < patience_ms(0) ? left / 2 : patience_ms(0);
+	}
 	for (size_t i = s->at + 1; i < s->n; i++)
 		others = others || (&s->v[i] != c && pass_has(s, &s->v[i], now_ms));
 	if (!others || ms >= left)
@@ -316,8 +339,8 @@ static void search_next(struct search *s)
 		return;
 	}
 	for (s->at++; s->at < s->n; s->at++) {
-		/* A drained site is left alone when the others have said all there is to say. */
-		if (s->v[s->at].drained && !s->mid_body && search_authority_lacks_it(s))
+		/* A drained site is left alone when the others have said all there is to say; and no miss waits for one that is down. */
+		if ((s->v[s->at].drained || s->v[s->at].down) && !s->mid_body && search_authority_lacks_it(s))
 			continue;
 		if (pass_has(s, &s->v[s->at], now_ms)) {
 			search_ask(s, &s->v[s->at]);
@@ -397,17 +420,15 @@ void search_stop(struct search *s)
 
 static bool may_serve(struct search *s, struct search_site *c, const struct object_info *info)
 {
-	bool older = !search_is_current(s, c, info), first_old = true;
+	bool older = !search_is_current(s, c, info), best_old = c->lagging && !has_older(s) && !late_ones_first(s);
 
 	/* What is left of a deleted object is none, nor is what a write under way may just have deleted. */
 	if (older && (s->deleted || (!s->decided && search_authority_lacks_it(s)))) {
 		c->said = SEARCH_MISSING;
 		return false;
 	}
-	for (size_t i = 0; i < s->n; i++)
-		first_old = first_old && s->v[i].said != SEARCH_OLDER;
 	/* Lagging sites come last: the first that has anything at all is the best of them. */
-	if (older && (s->only_current || !(s->pass == SEARCH_OLD_ONES || (c->lagging && first_old)))) {
+	if (older && (s->only_current || !(s->pass == SEARCH_OLD_ONES || best_old))) {
 		c->said = SEARCH_OLDER;
 		return false;
 	}

@@ -34,6 +34,7 @@ struct search_site {
 	bool authoritative; /* its 404 counts */
 	bool sync;          /* a target that writes complete before they are acknowledged, or would be were it not drained */
 	bool drained;
+	bool down;          /* by what healthd says, or its circuit is open */
 	bool joined;        /* added while objects existed: it may lack those that are older */
 	bool well;          /* current, not drained, and nothing is wrong with it: may be asked as a hedge */
 	int64_t p95_us;     /* until its first byte; 0: not known */

@@ -60,6 +60,7 @@ static void fill(struct search_site *c, const struct route_site *r)
 	c->lagging = r->stale;
 	c->joined = r->conf->runtime;
 	c->drained = r->conf->drained;
+	c->down = route_site_is_down(r) || r->circuit == CIRCUIT_HALF_OPEN; /* which healthd tries, not clients */
 	c->well = is_well(r);
 	c->p95_us = r->p95_us;
 	c->stuck_at = UINT64_MAX;

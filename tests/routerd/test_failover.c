@@ -390,6 +390,40 @@ Test(failover, a_site_that_failed_once_is_retried_before_a_hung_one_gets_its_tim
 	cr_assert_lt(clock_mono_ms() - began_ms, 3000);
 }
 
+Test(failover, a_late_current_site_is_waited_for_before_an_older_copy_is_served)
+{
+	front_dirty(&f, "k");
+	fake_repld.location = (struct repld_location){.known = true, .decided = true, .gen = {.hlc = 9, .node = "n"}, .n_stale = 1};
+	fake_repld.stale[0] = 2;
+	f.conf->routing.read_deadline_ms = 2400;
+	site_p95(1, 1000);
+	f.stores[0].n = f.stores[1].n = 0;
+	front_store(&f, 1, "k", "new", 9);
+	front_store(&f, 2, "k", "old", 5);
+	f.stores[0].slow_ms = 700; /* longer than a site is given that answers in 1 ms */
+	cr_assert_eq(front_ask(&f, "GET", "k", "", NULL), 200);
+	cr_assert_str_eq(f.body, "new");
+	cr_assert_null(front_header(&f, "X-GlobalFS-Stale"));
+	f.stores[0].hangs = true;
+	cr_assert_eq(front_ask(&f, "GET", "k", "", NULL), 200);
+	cr_assert_str_eq(f.body, "old");
+	cr_assert_str_eq(front_header(&f, "X-GlobalFS-Stale"), "true");
+}
+
+Test(failover, a_miss_does_not_wait_for_a_site_that_is_down)
+{
+	f.stores[0].n = f.stores[1].n = 0;
+	f.stores[1].hangs = true;
+	front_site_state(&f, 2, SITE_STATE_DOWN);
+	cr_assert_eq(front_ask(&f, "GET", "k", "", NULL), 404);
+	cr_assert_eq(f.stores[1].gets, 0);
+	/* but when nobody else can say so, it is asked */
+	f.stores[0].read_err = GFS_ERR_CONNECT;
+	f.stores[1].hangs = false;
+	cr_assert_eq(front_ask(&f, "GET", "k", "", NULL), 503);
+	cr_assert_eq(f.stores[1].gets, 1);
+}
+
 /* ---- retries ---- */
 
 struct retry_case {
