@@ -4,7 +4,9 @@
  * know what every answer must be. Each key has one writer, so its versions are 1, 2, 3 ...; a version is a deletion or a body that
  * names key and version and is the same bytes for the same two. A read must give a version between the last that was acknowledged
  * before it was sent and the last that was begun before its end. Everything else is wrong: other bytes, an older version, an
- * answer that calls itself stale or unverified, any error, any connection that ends.
+ * answer that calls itself stale or unverified, any error, any connection that ends. But when the site dies that a body comes
+ * from, only a site with the same version can send the rest: a read whose version has a successor by then may be cut, what came
+ * must be right, and the next try has to succeed.
  *
  * Prints "ready" when every key was written once and traffic has begun. Takes lines: "phase NAME" (what is sent from now on
  * counts for it), "stop". Ends with one JSON object on standard output.
@@ -50,7 +52,7 @@ struct trouble {
 	atomic_uint phase;
 	atomic_bool stop;
 	pthread_mutex_t lock; /* the rest */
-	unsigned n_wrong;
+	unsigned n_wrong, n_outrun; /* reads that were cut because their version had a successor */
 	char *notes[NOTES_MAX];
 	char phases[PHASES_MAX][48];
 	char slowest[PHASES_MAX][160];
@@ -66,6 +68,7 @@ struct client {
 	int fd;
 	char head[HEAD_MAX];
 	size_t head_n, have; /* of the head with its empty line; of all that was read */
+	bool cut;            /* the body did not come whole */
 	struct sample *samples;
 	size_t n_samples;
 };
@@ -239,29 +242,25 @@ static int read_head(struct client *c, size_t *length_out)
 	return atoi(c->head + strlen("HTTP/1.1 "));
 }
 
-/* Returns owned, or NULL when it did not come whole. */
-static char *read_body(struct client *c, size_t length)
+/* What came of the body; owned. Sets cut when that is not all. */
+static struct slice read_body(struct client *c, size_t length)
 {
-	char *body = xcalloc(1, length + 1), site[80], id[80];
+	char *body = xcalloc(1, length + 1);
 	size_t n = c->have - c->head_n;
-	ssize_t k;
+	ssize_t k = 1;
 
 	n = n < length ? n : length;
 	memcpy(body, c->head + c->head_n, n);
-	while (n < length) {
-		k = recv(c->fd, body + n, length - n, 0);
+	while (n < length && (k = recv(c->fd, body + n, length - n, 0)) != 0) {
 		if (k < 0 && errno == EINTR)
 			continue;
-		if (k <= 0) {
-			wrong(c, "%zu of %zu bytes came: %s; from %s id %s", n, length, k ? strerror(errno) : "end",
-			      field(c, "X-GlobalFS-Site:", site, sizeof(site)), field(c, "X-Request-ID:", id, sizeof(id)));
-			free(body);
-			return NULL;
-		}
+		if (k < 0)
+			break;
 		n += (size_t)k;
 	}
 	c->head[c->head_n] = '\0';
-	return body;
+	c->cut = n < length;
+	return slice_of(body, n);
 }
 
 /* Sends a request. Returns the status or 0, with *body_out owned. */
@@ -284,37 +283,55 @@ static int ask(struct client *c, const char *method, unsigned key, const struct 
 	}
 	if (status == 204 || status == 304)
 		length = 0;
-	body_out->n = length;
-	body_out->p = read_body(c, length);
-	if (!body_out->p) {
-		hang_up(c);
-		return 0;
-	}
-	if (strcasestr(c->head, "Connection: close"))
+	*body_out = read_body(c, length);
+	if (c->cut || strcasestr(c->head, "Connection: close"))
 		hang_up(c);
 	return status;
 }
 
 /* ---- traffic ---- */
 
+/* A body that ended early: whether it had to, and what came is right. */
+static bool was_outrun(struct client *c, unsigned key, unsigned least, struct slice body)
+{
+	unsigned now = atomic_load(&c->t->keys[key].begun), k, v;
+	bool right;
+	char *want;
+
+	if (!memchr(body.p, '\n', body.n))
+		return now > least;
+	if (sscanf(body.p, "%u %u\n", &k, &v) != 2 || k != key || v < least || v >= now)
+		return false;
+	want = xcalloc(1, body.n + 1);
+	bytes_of(c->t, key, v, want, body.n);
+	right = body.n < size_of(c->t, key, v) && memcmp(want, body.p, body.n) == 0;
+	free(want);
+	return right;
+}
+
 static void check_body(struct client *c, unsigned key, unsigned least, unsigned most, struct slice body)
 {
 	unsigned k = 0, v = 0;
-	char *want, id[80];
+	char *want, id[80], site[80];
 
 	field(c, "X-Request-ID:", id, sizeof(id));
+	field(c, "X-GlobalFS-Site:", site, sizeof(site));
+	if (c->cut) {
+		wrong(c, "only %zu bytes of %u came (%u to %u): %.20s from %s, id %s", body.n, key, least, most, body.p, site, id);
+		return;
+	}
 	if (sscanf(body.p, "%u %u\n", &k, &v) != 2 || k != key || v == 0 || v > most || is_deletion(c->t, key, v)) {
-		wrong(c, "bytes of another object than %u (%u to %u): %.20s, id %s", key, least, most, body.p, id);
+		wrong(c, "bytes of another object than %u (%u to %u): %.20s from %s, id %s", key, least, most, body.p, site, id);
 		return;
 	}
 	if (v < least) {
-		wrong(c, "version %u of %u though %u was acknowledged, id %s", v, key, least, id);
+		wrong(c, "version %u of %u though %u was acknowledged, from %s, id %s", v, key, least, site, id);
 		return;
 	}
 	want = xcalloc(1, body.n + 1);
 	bytes_of(c->t, key, v, want, body.n);
 	if (body.n != size_of(c->t, key, v) || memcmp(want, body.p, body.n) != 0)
-		wrong(c, "wrong bytes of version %u of %u: %zu of %zu, id %s", v, key, body.n, size_of(c->t, key, v), id);
+		wrong(c, "wrong bytes of version %u of %u: %zu of %zu, from %s, id %s", v, key, body.n, size_of(c->t, key, v), site, id);
 	free(want);
 }
 
@@ -336,21 +353,31 @@ static void check_read(struct client *c, unsigned key, unsigned least, int statu
 	wrong(c, "GET of %u (%u to %u): %d %.200s", key, least, most, status, body.p);
 }
 
-static void read_one(struct client *c)
+/* False: try again. */
+static bool read_one(struct client *c, unsigned key)
 {
-	unsigned key = (unsigned)(next(&c->random) >> 32) % c->t->n_keys, phase = atomic_load(&c->t->phase);
+	unsigned phase = atomic_load(&c->t->phase);
 	unsigned least = atomic_load(&c->t->keys[key].acked);
 	int64_t began = clock_mono_us();
 	struct slice body;
 	char what[32];
+	bool outrun;
 	int status = ask(c, "GET", key, NULL, &body);
 
 	if (status == 0)
-		return;
+		return true;
 	snprintf(what, sizeof(what), "%u %zu B", key, body.n);
 	record(c, phase, clock_mono_us() - began, what);
-	check_read(c, key, least, status, body);
+	outrun = c->cut && was_outrun(c, key, least, body);
+	if (outrun) {
+		pthread_mutex_lock(&c->t->lock);
+		c->t->n_outrun++;
+		pthread_mutex_unlock(&c->t->lock);
+	} else {
+		check_read(c, key, least, status, body);
+	}
 	free((void *)(uintptr_t)body.p);
+	return !outrun;
 }
 
 static void write_one(struct client *c, unsigned key)
@@ -371,7 +398,7 @@ static void write_one(struct client *c, unsigned key)
 	free(bytes);
 	if (status == 0)
 		return;
-	record(c, phase, clock_mono_us() - began, "");
+	record(c, phase, clock_mono_us() - began, "write");
 	if (status == (deletion ? 204 : 201))
 		atomic_store(&k->acked, version);
 	else
@@ -384,15 +411,17 @@ static void *run(void *arg)
 	struct client *c = arg;
 	struct trouble *t = c->t;
 	struct timespec pause = {0};
+	unsigned key;
 
 	while (!atomic_load(&t->stop)) {
 		/* 0.5 to 1.5 times */
 		pause.tv_nsec = (long)(t->think_ms * 500000 + (next(&c->random) >> 32) % 1000 * t->think_ms * 1000);
 		nanosleep(&pause, NULL);
+		key = (unsigned)(next(&c->random) >> 32) % t->n_keys;
 		if (c->writer)
-			write_one(c, (unsigned)((next(&c->random) >> 32) % (t->n_keys / t->n_writers) * t->n_writers + c->n));
-		else
-			read_one(c);
+			write_one(c, key % (t->n_keys / t->n_writers) * t->n_writers + c->n);
+		else if (!read_one(c, key) && !read_one(c, key) && !read_one(c, key))
+			wrong(c, "%u was cut three times in a row", key);
 	}
 	hang_up(c);
 	return NULL;
@@ -443,7 +472,7 @@ static void tell(struct trouble *t, const struct client *v, size_t n)
 {
 	struct strbuf out = STRBUF_INIT;
 
-	strbuf_addf(&out, "{\"wrong\": %u, \"notes\": [", t->n_wrong);
+	strbuf_addf(&out, "{\"wrong\": %u, \"outrun\": %u, \"notes\": [", t->n_wrong, t->n_outrun);
 	for (unsigned i = 0; i < t->n_wrong && i < NOTES_MAX; i++) {
 		strbuf_adds(&out, i ? ", " : "");
 		strbuf_add_json(&out, slice_str(t->notes[i]));

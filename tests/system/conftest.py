@@ -62,7 +62,7 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.timed)
         # The stores are started once: whoever uses them shares a process.
         params = getattr(item, "callspec", None) and item.callspec.params
-        if "stores" in item.fixturenames or (params and params.get("kind") in ("s3", "mixed")):
+        if {"stores", "two_stores"} & set(item.fixturenames) or (params and params.get("kind") in ("s3", "mixed")):
             item.add_marker(pytest.mark.xdist_group("stores"))
 
 
@@ -99,6 +99,17 @@ def fake():
     yield make
     for s in made:
         s.stop()
+
+
+@pytest.fixture
+def two_stores(request, fake, bucket):
+    """Two stores with the bucket in them: real ones if they are to be had."""
+    if os.environ.get("GFS_SKIP_RGW"):
+        return [fake(buckets=(bucket,)) for _ in range(2)]
+    made = request.getfixturevalue("stores")
+    for s in made:
+        s.make_bucket(bucket)
+    return made
 
 
 @pytest.fixture
