@@ -28,6 +28,8 @@
 #define LINGER_MS 30000          /* at most */
 #define LINGER_QUIET_MS 5000     /* without a byte from the client */
 #define LINGER_HURRY_MS 1000      /* while draining, and for who was given up for being slow: it would drip on */
+#define SHED_IDLE_MS 1000
+#define SHED_MAX 64
 #define TICK_MIN_MS 10
 #define TICK_MAX_MS 1000
 
@@ -480,6 +482,37 @@ size_t conn_list_count(const struct conn_list *list)
 	return list->count;
 }
 
+/* Closes a connection that has no request, unless one has arrived that the loop has not told us of yet. */
+static void close_idle(struct conn *c)
+{
+	c->readable = true;
+	c->turn_left = CONN_TURN_BYTES;
+	c->running = true;
+	while (steps[c->state].step(c))
+		;
+	c->running = false;
+	if (c->state == CONN_IDLE)
+		conn_set_state(c, CONN_CLOSED);
+	conn_run(c);
+}
+
+unsigned conn_list_shed(struct conn_list *list)
+{
+	int64_t before_ms = clock_mono_ms() - SHED_IDLE_MS;
+	unsigned n = 0;
+	struct conn *c;
+
+	for (c = list->first; c && n < SHED_MAX; c = list->walk) {
+		list->walk = c->next;
+		if (c->state != CONN_IDLE || c->deadline_ms - state_ms(c, CONN_IDLE) > before_ms)
+			continue;
+		close_idle(c);
+		n++;
+	}
+	list->walk = NULL;
+	return n;
+}
+
 void conn_list_drain(struct conn_list *list, void (*empty)(void *arg), void *arg)
 {
 	struct conn *c;
@@ -491,18 +524,8 @@ void conn_list_drain(struct conn_list *list, void (*empty)(void *arg), void *arg
 		list->walk = c->next;
 		if (c->state == CONN_LINGER && c->deadline_ms > clock_mono_ms() + LINGER_HURRY_MS)
 			c->deadline_ms = clock_mono_ms() + LINGER_HURRY_MS;
-		if (c->state != CONN_IDLE)
-			continue;
-		/* a request may have arrived that the loop has not told us of yet */
-		c->readable = true;
-		c->turn_left = CONN_TURN_BYTES;
-		c->running = true;
-		while (steps[c->state].step(c))
-			;
-		c->running = false;
 		if (c->state == CONN_IDLE)
-			conn_set_state(c, CONN_CLOSED);
-		conn_run(c);
+			close_idle(c);
 	}
 	tick_watch(list);
 }

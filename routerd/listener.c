@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The doors (listener.h). At the limit of connections, and when the system has no descriptor left, a door pauses for a moment:
- * clients wait in the kernel's queue, or another worker takes them.
+ * The doors (listener.h). At the limit of connections, and when the system has no descriptor left, connections that only sit there
+ * make room; when there are none, a door pauses for a moment: clients wait in the kernel's queue, or another worker takes them.
  */
 #include "config.h"
 
@@ -66,10 +66,7 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (conn_list_count(l->w->conns) >= connections_max(l->w))
-		pause_for_a_moment(l, "limits.max_connections reached");
-	else
-		event_add(l->ready, NULL);
+	event_add(l->ready, NULL);
 }
 
 /* True when another connection may be waiting. */
@@ -77,9 +74,9 @@ static bool accept_one(struct listener *l)
 {
 	struct sockaddr_storage peer;
 	socklen_t len = sizeof(peer);
-	int fd;
+	int fd, err;
 
-	if (conn_list_count(l->w->conns) >= connections_max(l->w)) {
+	if (conn_list_count(l->w->conns) >= connections_max(l->w) && conn_list_shed(l->w->conns) == 0) {
 		pause_for_a_moment(l, "limits.max_connections reached");
 		return false;
 	}
@@ -96,7 +93,10 @@ static bool accept_one(struct listener *l)
 	case ENFILE:
 	case ENOBUFS:
 	case ENOMEM:
-		pause_for_a_moment(l, strerror(errno));
+		err = errno;
+		if (conn_list_shed(l->w->conns) > 0)
+			return true;
+		pause_for_a_moment(l, strerror(err));
 		return false;
 	default: /* this one broke before it was ours: ECONNABORTED and the network's errors, accept(2) */
 		return true;

@@ -162,6 +162,7 @@ def test_a_full_state_directory(tmp, suites):
         with open(f"{suite.top}/state/ballast", "wb", buffering=0) as f, contextlib.suppress(OSError):
             while True:
                 f.write(bytes(4096))
+        os.mkdir(f"{tmp}/C")
         acked, r = {}, None
         for i in range(400):  # the log of the journal has some room of its own
             r = suite.put(f"k{i}", b"%d" % i)
@@ -170,6 +171,9 @@ def test_a_full_state_directory(tmp, suites):
             acked[f"k{i}"] = b"%d" % i
         assert r.status == 503 and "Retry-After" in r.headers and r.json()["error"], r
         pids = suite.pids()
+        r = suite.req("POST", "/api/v1/sites", b'{"name":"c","role":"backup","uri":"file://%s/C"}' % tmp.encode())
+        assert r.status >= 500 and r.json()["error"], r
+        assert [s["name"] for s in suite.req("GET", "/api/v1/sites").json()] == ["a", "b"]
         assert suite.get("k").body == b"old" and suite.delete("k").status == 503 and suite.get("k").body == b"old"
         for key, value in acked.items():
             assert suite.get(key).body == value
@@ -179,6 +183,9 @@ def test_a_full_state_directory(tmp, suites):
         suite.wait_clean()
         for key, value in {**acked, "k": b"newer"}.items():
             assert suite.get(key).body == value == gfs.read_site_file(suite.conf["sites"][1], key), key
+        assert suite.stop() == 0
+        suite.start()  # and what was written meanwhile can be read
+        assert suite.get("k").body == b"newer"
         suite.end()
     finally:
         subprocess.run(["umount", "-l", f"{tmp}/s0/state"])
