@@ -190,3 +190,31 @@ def test_into_the_background_and_out_of_an_installed_tree(tmp, suites):
         os.kill(pid, signal.SIGTERM)
     wait_for("its end", lambda: not os.path.exists(f"/proc/{pid}") or open(f"/proc/{pid}/stat").read().split(") ")[1][0] == "Z")
     assert "event=exit code=0" in open(f"{suite.top}/gfs.log").read()
+
+
+def test_the_readme_can_be_typed_in(tmp, suites, fake):
+    """Every command of its section "Use", as it stands there but for address and store."""
+    with open(os.path.join(os.path.dirname(__file__), "..", "..", "README.md")) as f:
+        section = re.search(r"^## Use$(.*?)^## ", f.read(), re.S | re.M).group(1)
+    commands = re.findall(r"^    \$ (.*)$", section, re.M)
+    assert len(commands) >= 10
+    tape = fake(buckets=("tape",))
+    suite = suites(tmp, [file_site(f"{tmp}/A", "onprem"), file_site(f"{tmp}/B", "cloud", "burst")])
+    suite.env.update(AWS_ACCESS_KEY_ID=tape.access, AWS_SECRET_ACCESS_KEY=tape.secret)
+    suite.start()
+    work = f"{tmp}/work"
+    os.makedirs(f"{work}/dir")
+    for name in ("run-1.dat", "dir/x"):
+        with open(f"{work}/{name}", "wb") as f:
+            f.write(os.urandom(100000))
+    env = dict(suite.env, GLOBALFS_COORDINATOR=f"http://127.0.0.1:{suite.port}", GLOBALFS_CONFIG=suite.conf_path,
+               PATH=f"{os.path.dirname(gfs.GFSCTL)}:{os.environ['PATH']}")
+    for command in commands:
+        line = command.replace("localhost:8090", f"127.0.0.1:{suite.port}").replace("http://10.0.0.5:9000", tape.endpoint)
+        if line.startswith("curl "):
+            line = "curl -sSf " + line[5:]
+        r = run("bash", "-o", "pipefail", "-c", line, cwd=work, env=env)
+        assert r.returncode == 0, (command, r)
+    with open(f"{work}/run-1.dat", "rb") as f, open(f"{work}/copy.dat", "rb") as g:
+        assert f.read() == g.read()
+    wait_for("the copy at the site that was added", lambda: tape.get("tape", "results/run-1.dat"))
