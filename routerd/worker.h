@@ -41,7 +41,7 @@ struct worker {
 	struct healthd_client *healthd; /* hears what the watchers see */
 	struct conn_list *conns;
 	const char *api_key;       /* NULL: no authentication */
-	int64_t started_ms;        /* real time */
+	int64_t started_ms;        /* of the suite; real time */
 	uint64_t spool_used;
 	struct hedge_budget hedges;
 	bool draining;
