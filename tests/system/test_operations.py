@@ -218,3 +218,46 @@ def test_the_readme_can_be_typed_in(tmp, suites, fake):
     with open(f"{work}/run-1.dat", "rb") as f, open(f"{work}/copy.dat", "rb") as g:
         assert f.read() == g.read()
     wait_for("the copy at the site that was added", lambda: tape.get("tape", "results/run-1.dat"))
+
+
+def test_requests_that_do_not_end_are_cut_after_shutdown_timeout(tmp, suites):
+    suite = suites(tmp, [file_site(f"{tmp}/A", "a")])
+    suite.conf["coordinator"]["shutdown_timeout"] = "500ms"
+    suite.start()
+    put = suite.slow_put("k", 1000)
+    put.sendall(b"some")
+    wait_for("the write to be open", lambda: suite.daemon("repl")["open_writes"] == 1)
+    pids = all_pids(suite)
+    assert suite.stop(10) == 1  # something had to be killed, and it says so
+    assert "event=service_killed service=worker" in suite.log_text()
+    assert not any(os.path.exists(f"/proc/{pid}") and open(f"/proc/{pid}/stat").read().split(") ")[1][0] != "Z" for pid in pids[1:])
+    suite.start()
+    assert suite.get("k").status == 404 and suite.put("k", b"v").status == 201
+
+
+def test_each_daemon_runs_alone(tmp, suites):
+    """Without a supervisor: repld and healthd finish what the suite had left, from its journal and its registry."""
+    a, b = file_site(f"{tmp}/A", "a"), file_site(f"{tmp}/B", "b", "backup")
+    suite = suites(tmp, [a, b]).start()
+    os.rename(f"{tmp}/B", f"{tmp}/B.away")
+    assert suite.put("k", b"v").status == 201
+    assert suite.stop() == 0
+    os.rename(f"{tmp}/B.away", f"{tmp}/B")
+    alone = []
+    try:
+        for name in ("healthd", "repld", "cached"):
+            alone.append(subprocess.Popen([gfs.ROUTERD.replace("routerd", name), "-f", "-c", suite.conf_path], stderr=suite.log,
+                                          stdout=suite.log))
+        wait_for("the copy", lambda: gfs.read_site_file(b, "k") == b"v")
+        wait_for("healthd's view", lambda: {s["name"]: s["state"] for s in suite.daemon("health")["sites"]} == {"a": "up", "b": "up"})
+        wait_for("an empty journal", lambda: suite.daemon("repl")["queue_depth"] == 0)
+        assert isinstance(suite.daemon("cache"), dict)
+        second = run(gfs.ROUTERD.replace("routerd", "repld"), "-f", "-c", suite.conf_path)
+        assert second.returncode == 1 and b"another replicator has this state directory" in second.stderr, second
+    finally:
+        for p in alone:
+            p.send_signal(signal.SIGTERM)
+        codes = [p.wait(20) for p in alone]
+    assert codes == [0, 0, 0]
+    suite.start()
+    assert suite.get("k").body == b"v"
