@@ -21,8 +21,8 @@ int64_t patience_retry_ms(const struct conf *conf, unsigned n, uint64_t chance);
 
 /*
  * What hedges may cost, per worker: each read earns a share of one, a few can be saved up. Hedges that do not win are a sign that
- * all sites are slow (a brownout) and that asking two makes it worse: then reads earn a tenth of it, and the few hedges that are still
- * sent tell when it is over.
+ * all sites are slow (a brownout) and that asking two makes it worse: then reads earn a tenth of it, and the few hedges that are
+ * still sent tell when it is over.
  */
 struct hedge_budget {
 	double saved;       /* hedges; starts full */

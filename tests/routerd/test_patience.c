@@ -24,7 +24,8 @@ Test(patience, follows_the_p95_within_bounds)
 Test(patience, every_delay_is_below_its_cap)
 {
 	static const struct { int64_t initial_ms, max_ms; double multiplier; unsigned n; int64_t most_ms; } cases[] = {
-		{100, 2000, 2, 0, 100}, {100, 2000, 2, 1, 200}, {100, 2000, 2, 4, 1600}, {100, 2000, 2, 5, 2000}, {100, 2000, 2, 1000000, 2000},
+		{100, 2000, 2, 0, 100}, {100, 2000, 2, 1, 200}, {100, 2000, 2, 4, 1600}, {100, 2000, 2, 5, 2000},
+		{100, 2000, 2, 1000000, 2000},
 		{5000, 2000, 2, 0, 2000}, /* the first one too */
 		{100, 2000, 1, 50, 100}, {100, 2000, 0, 50, 100}, {0, 2000, 2, 3, 0}, {100, 0, 2, 0, 0},
 	};

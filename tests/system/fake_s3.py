@@ -5,7 +5,9 @@ script; what works here is also shown against radosgw. It does not check signatu
     gate = store.gate("stored", method="PUT", key="a")     # the next PUT of a is stored, but its answer waits
     gate.wait(); ...; gate.release()
     store.fault("503", method="GET", times=3)               # also: refuse, hang, cut:N, stall:N, wrong-etag, wrong-bytes,
-                                                            # lost (done, not answered), late:S (cut, takes effect S seconds later)
+                                                            # lost (done, not answered), late:S (cut, takes effect S seconds later),
+                                                            # 503:N (with Retry-After: N)
+    store.ignore_if_match = True                            # as some stores do
 """
 import datetime
 import email.utils
@@ -55,6 +57,7 @@ class FakeS3:
         self.gates, self.faults, self.log = [], [], []
         self.conns = set()
         self.stopped = False
+        self.ignore_if_match = False
         store = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -221,8 +224,10 @@ class Call:
             return
         body = self.read_body()
         self.fault = ""
-        if fault and fault.isdigit():
-            return self.error(int(fault), "SlowDown" if fault == "503" else "InternalError")
+        if fault and fault[:3].isdigit():
+            status, _, wait = fault.partition(":")
+            return self.error(int(status), "SlowDown" if status in ("503", "429") else "NoSuchKey" if status == "404" else "InternalError",
+                              {"Retry-After": wait} if wait else {})
         self.fault = fault or ""
         if self.bucket not in self.store.buckets:
             return self.error(404, "NoSuchBucket")
@@ -266,10 +271,10 @@ class Call:
             body = bytes([body[0] ^ 1]) + body[1:]
         h.wfile.write(body)
 
-    def error(self, status, code):
+    def error(self, status, code, headers={}):
         self.fault = ""
         body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{code}</Message></Error>".encode()
-        self.answer(status, body if self.h.command != "HEAD" else b"", {"Content-Type": "application/xml"})
+        self.answer(status, body if self.h.command != "HEAD" else b"", {"Content-Type": "application/xml", **headers})
 
     def objects(self):
         return self.store.buckets[self.bucket]
@@ -285,7 +290,7 @@ class Call:
             o = self.objects().get(self.key)
         if not o:
             return self.error(404, "NoSuchKey")
-        if (m := self.h.headers.get("If-Match")) and m.strip('"') != o["etag"]:
+        if (m := self.h.headers.get("If-Match")) and not self.store.ignore_if_match and m.strip('"') != o["etag"]:
             return self.error(412, "PreconditionFailed")
         headers, data = self.object_headers(o), o["body"]
         m = re.fullmatch(r"bytes=(\d*)-(\d*)", self.h.headers.get("Range", ""))
