@@ -4,6 +4,7 @@ the rows of the older system's contract (G: what it promises, W: what it gets wr
 import os
 import re
 import signal
+import subprocess
 import threading
 import time
 
@@ -462,3 +463,25 @@ def test_lost_outcomes_are_counted(two):
     assert suite.daemon("health")["batches"] > 0
     assert served_by(suite) == "a"
     wait_for("more told", lambda: suite.metric('globalfs_site_outcomes_total{status="sent"}') > sent)
+
+
+@pytest.mark.skipif(gfs.SANITIZED, reason="the sanitizers' library must be the first to be loaded")
+def test_hung_mounts_do_not_hold_up_the_end(tmp, suites):
+    """A directory site that hangs is down after three probes, and a healthd whose threads are stuck on it ends all the same."""
+    source = os.path.join(os.path.dirname(__file__), "..", "helpers", "hang.c")
+    subprocess.run([os.environ.get("CC", "cc"), "-D_GNU_SOURCE", "-shared", "-fPIC", "-o", f"{tmp}/hang.so", source], check=True)
+    suite = suites(tmp, [file_site(f"{tmp}/A", "a"), file_site(f"{tmp}/B", "b")])
+    suite.env.update(LD_PRELOAD=f"{tmp}/hang.so", HANG_IN="healthd", HANG_WHEN=f"{tmp}/hang")
+    suite.start()
+    with open(f"{tmp}/hang", "w"):
+        pass
+    suite.wait_site("a", "down")
+    suite.wait_site("b", "down")
+    (pid,) = suite.pids()["healthd"]
+    began = time.monotonic()
+    os.kill(pid, signal.SIGTERM)
+    wait_for("its end", lambda: pid not in suite.pids()["healthd"], 5)
+    assert time.monotonic() - began < 4
+    assert "its probe is left behind" in suite.log_text()
+    os.unlink(f"{tmp}/hang")
+    suite.wait_site("a", "up")
