@@ -48,15 +48,20 @@ bool watch_is_asking(const struct watch *w)
 
 static int64_t watch_asked_ms_ago(const struct watch *w)
 {
-	return clock_mono_ms() - w->started_us / 1000;
+	return clock_mono_ms() - w->asked_us / 1000;
 }
 
-/* Only while traffic is in trouble: a site that is merely slow has until its deadline. */
+static bool watch_in_trouble(const struct watch *w)
+{
+	return w->traffic.trouble_ms && clock_mono_ms() - w->traffic.trouble_ms < WATCH_TROUBLE_MS;
+}
+
+/* Only while something is known against the site: one that is merely slow has until its deadline. */
 static void watch_late_set(struct watch *w)
 {
-	int64_t left = watch_late_ms(w) - watch_asked_ms_ago(w);
+	int64_t left = w->late_ms - watch_asked_ms_ago(w);
 
-	if (w->traffic.trouble_ms && clock_mono_ms() - w->traffic.trouble_ms < WATCH_TROUBLE_MS)
+	if (watch_in_trouble(w) || w->verdict.state == SITE_STATE_DEGRADED || w->verdict.state == SITE_STATE_DOWN)
 		watch_timer_set(w->late, left > 0 ? left : 0);
 }
 
@@ -121,6 +126,13 @@ static void watch_claimed(void *arg, const struct site_result *r)
 	watch_conclude(w, r->outcome == SITE_DONE ? GFS_OK : r->err, r->reason, clock_mono_us() - w->started_us);
 }
 
+static void watch_ask(struct watch *w)
+{
+	w->asked_us = clock_mono_us();
+	w->probe = site_probe(w->site, watch_probed, w);
+	watch_late_set(w);
+}
+
 /* On a hung mount a probe holds a thread of the pool whether it is cancelled or not, and a second one would hold another, until
  * none is left for the other sites: there the probe goes on. A store is asked anew. */
 static void watch_deadline(evutil_socket_t fd, short what, void *arg)
@@ -141,8 +153,17 @@ static void watch_late(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (watch_is_asking(w))
+	if (!watch_is_asking(w))
+		return;
+	if (watch_in_trouble(w))
 		watch_judge_late(w);
+	/* What hangs may be only this connection, or hang on when the store is well again: it is asked anew, more patiently each time,
+	 * until one of the answers or the deadline comes. */
+	w->late_ms *= 2;
+	if (w->probe && w->conf->kind != SITE_KIND_FILE) {
+		site_op_cancel(&w->probe);
+		watch_ask(w);
+	}
 }
 
 static void watch_retry(evutil_socket_t fd, short what, void *arg)
@@ -170,11 +191,11 @@ static void watch_due(evutil_socket_t fd, short what, void *arg)
 		watch_conclude(w, GFS_ERR_CONFIG, why, 0);
 		return;
 	}
-	w->started_us = clock_mono_us();
+	w->started_us = w->asked_us = clock_mono_us();
+	w->late_ms = watch_late_ms(w);
 	if (w->claimed) {
 		watch_timer_set(w->deadline, w->h->timeout_ms);
-		w->probe = site_probe(w->site, watch_probed, w);
-		watch_late_set(w);
+		watch_ask(w);
 	} else if (w->h->proc->supervisor) {
 		watch_timer_set(w->deadline, w->h->timeout_ms);
 		w->claiming = true;

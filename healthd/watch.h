@@ -35,6 +35,7 @@ struct watch {
 	bool claiming;                /* a claim runs: it cannot be cancelled, so a watch that ends meanwhile lives until it is done */
 	bool ended;
 	int64_t started_us;           /* of the last probe or claim, monotonic */
+	int64_t asked_us, late_ms;    /* of its last attempt, which is late after so long */
 	struct event *timer;          /* the next probe */
 	struct event *deadline;       /* of the running one */
 	struct event *late;           /* when the running one is late, while traffic fails */

@@ -156,8 +156,6 @@ static void watch_traffic_verdict(struct watch *w, const struct verdict_traffic 
 		watch_reason(w, err, why);
 		watch_state_changed(w, old);
 	}
-	if (verdict_wants_probe(&w->verdict, t))
-		watch_probe_soon(w);
 }
 
 void watch_judge_late(struct watch *w)
@@ -229,6 +227,8 @@ void watch_judge_outcomes(struct watch *w, const struct msg_outcomes *m)
 	snprintf(why, sizeof(why), "%" PRIu64 " faults of requests in a row, the last: %.*s", t.run,
 		 (int)(m->has_reason && m->reason.n < 120 ? m->reason.n : m->has_reason ? 120 : 0), m->has_reason ? m->reason.p : "");
 	watch_traffic_verdict(w, &t, err, why);
+	if (verdict_wants_probe(&w->verdict, &t))
+		watch_probe_soon(w);
 	b = breaker_after_faults(w->breaker, &w->h->breaker, t.run > UINT32_MAX ? UINT32_MAX : (unsigned)t.run, now_ms);
 	watch_circuit(w, &b, why);
 	watch_publish(w);
