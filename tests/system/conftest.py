@@ -47,7 +47,8 @@ def suites(request):
 
 
 # A busy machine must not decide over tests that hold the suite to a time: check.sh runs them alone.
-TIMED = ("test_start_is_fast", "test_kill_9_of", "test_degraded_modes", "test_timeouts", "test_trouble")
+TIMED = ("test_start_is_fast", "test_kill_9_of", "test_degraded_modes", "test_timeouts", "test_trouble",
+         "test_W15_", "test_heads_that_never_end", "test_twenty_thousand_rows")
 
 
 def pytest_configure(config):

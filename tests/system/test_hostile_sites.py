@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What people and systems do to directory sites: things in them that are no objects, names that are no keys, refusals of the disk."""
+"""What people and systems do to directory sites: things that are no objects, names that are no keys, refusals of the disk."""
 import contextlib
 import os
 import socket

@@ -139,7 +139,8 @@ def test_without_repld_reads_say_what_they_do_not_know(tmp, suites):
 
 
 def test_without_healthd_every_site_is_tried_after_three_intervals(tmp, suites):
-    suite = suites(tmp, [file_site(f"{tmp}/A", "a")], resilience={"health_poll_interval": "300ms", "probe_timeout": "300ms"}).start()
+    poll = {"health_poll_interval": "300ms", "probe_timeout": "300ms"}
+    suite = suites(tmp, [file_site(f"{tmp}/A", "a")], resilience=poll).start()
     assert suite.put("k", b"v").status == 201
     os.rename(f"{tmp}/A", f"{tmp}/A.away")
     suite.wait_site("a", "down")
@@ -249,7 +250,7 @@ def test_each_daemon_runs_alone(tmp, suites):
             alone.append(subprocess.Popen([gfs.ROUTERD.replace("routerd", name), "-f", "-c", suite.conf_path], stderr=suite.log,
                                           stdout=suite.log))
         wait_for("the copy", lambda: gfs.read_site_file(b, "k") == b"v")
-        wait_for("healthd's view", lambda: {s["name"]: s["state"] for s in suite.daemon("health")["sites"]} == {"a": "up", "b": "up"})
+        wait_for("healthd's view", lambda: [s["state"] for s in suite.daemon("health")["sites"]] == ["up", "up"])
         wait_for("an empty journal", lambda: suite.daemon("repl")["queue_depth"] == 0)
         assert isinstance(suite.daemon("cache"), dict)
         second = run(gfs.ROUTERD.replace("routerd", "repld"), "-f", "-c", suite.conf_path)
@@ -261,3 +262,19 @@ def test_each_daemon_runs_alone(tmp, suites):
     assert codes == [0, 0, 0]
     suite.start()
     assert suite.get("k").body == b"v"
+
+
+def test_a_start_that_cannot_work_says_why_in_a_sentence(tmp, suites):
+    with open(f"{tmp}/file", "w") as f:
+        f.write("x")
+    for setting, value in (("user", "no-such-user"), ("state_dir", "/proc/gfs"), ("run_dir", "/proc/gfs"), ("log_file", f"{tmp}/none/log"),
+                           ("state_dir", f"{tmp}/file"), ("run_dir", f"{tmp}/file"), ("state_dir", f"{tmp}/file/below")):
+        suite = suites(tmp, [file_site(f"{tmp}/A", "a")])
+        suite.conf["global"].update({setting: value, "log_level": "WARN"})
+        os.makedirs(suite.top)
+        suite.write_conf()
+        for background in ([], ["-f"]):
+            r = run(gfs.ROUTERD, *background, "-c", suite.conf_path)
+            text = r.stderr.decode()
+            assert r.returncode == 1 and value.replace("/below", "") in text, (setting, r)
+            assert text.startswith("routerd: ") and text.count("\n") == 1, (setting, r)

@@ -198,7 +198,8 @@ cache: {{enabled: true, max_bytes: 67108864, ttl: 0s}}
         assert suite.stop() == 0
         log = open(f"{suite.top}/gfs.log").read()
         assert "event=request" in log and "event=request" not in suite.log_text()
-        assert "WARN event=config" in log and "coordinator.etcd_endpoints" in log  # what has no effect, also for those who read logs
+        # What has no effect is told to those who read logs, too.
+        assert "WARN event=config" in log and "coordinator.etcd_endpoints" in log
 
 
 # What the older system documents, with ours where the architecture decides otherwise.
@@ -320,7 +321,7 @@ def test_G5_config_template(tmp):
 
 
 def test_W1_documented_keys_are_honoured_or_refused_loudly(tmp, suites, fake):
-    """listen_addr: G1, G2. Here: the number of transfers is obeyed to the letter; what has no effect says so; a Go spelling fails."""
+    """listen_addr: G1, G2. Here: the number of transfers is obeyed exactly; what has no effect says so; a wrong spelling fails."""
     burst = fake()
     suite = suites(tmp, [file_site(f"{tmp}/A", "a"), gfs.s3_site(burst, "data", "burst", "burst")],
                    performance={"max_concurrent_transfers": 2})
@@ -455,7 +456,8 @@ def test_G9_api_key_auth(suite):
     assert suite.req("PUT", "/api/v1/objects/k", b"v", good).status == 201
     for method, path in CLOSED:
         for key in (None, "", "sesam", "sesame2", "SESAME"):
-            r = suite.req(method, path, b"" if method in ("PUT", "POST") else None, {} if key is None else {"X-GlobalFS-API-Key": key})
+            body, headers = b"" if method in ("PUT", "POST") else None, {} if key is None else {"X-GlobalFS-API-Key": key}
+            r = suite.req(method, path, body, headers)
             assert r.status == 401, (method, path, key, r)
             assert method == "HEAD" or (r.json() == {"error": "unauthorized"} and "json" in r.headers["Content-Type"]), r
     for path in ("/healthz", "/readyz"):
@@ -495,7 +497,8 @@ def test_W24_the_key_guards_site_add_and_metrics_and_is_not_shown(tmp, suites):
 
 def test_W24_keys_in_the_file_are_not_printed(suite):
     suite.conf["coordinator"]["api_key"] = "sesame"
-    suite.conf["sites"].append({"name": "s", "role": "backup", "uri": "s3://bucket", "credentials": {"access_key": "AK", "secret_key": "open-it"}})
+    secret = {"access_key": "AK", "secret_key": "open-it"}
+    suite.conf["sites"].append({"name": "s", "role": "backup", "uri": "s3://bucket", "credentials": secret})
     os.makedirs(suite.top)
     suite.write_conf()
     for flags in ([], ["--json"]):

@@ -142,7 +142,8 @@ def test_W25_content_type_and_metadata(kind, tmp, suites):
     suite = start(suites, tmp, a, b)
     plain = suite.put("plain", b"x")
     assert plain.status == 201 and suite.get("plain").headers["Content-Type"] == "application/octet-stream"
-    headers = {"Content-Type": 'text/plain; charset="utf-8"', "X-GlobalFS-Meta-Run": "42 a=b;c", "X-GlobalFS-Meta-long-name.x": "y" * 900}
+    headers = {"Content-Type": 'text/plain; charset="utf-8"', "X-GlobalFS-Meta-Run": "42 a=b;c",
+               "X-GlobalFS-Meta-long-name.x": "y" * 900}
     assert suite.req("PUT", suite.url("k"), b"v", headers).status == 201
 
     def check(site):
