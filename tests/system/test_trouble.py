@@ -23,6 +23,8 @@ CLIENT = os.path.abspath(os.path.join(gfs.BUILD, "tests", "helpers", "trouble_cl
 SEED = int(os.environ.get("GFS_TROUBLE_SEED", "1"))
 ROUNDS = int(os.environ.get("GFS_TROUBLE_ROUNDS", "1"))
 KEYS = 240
+TIMEOUTS = {"connect": "500ms", "first_byte": "1s", "stall": "1s"}
+CAUGHT_S = 1.2
 pytestmark = pytest.mark.skipif(not os.environ.get("GFS_TROUBLE"), reason="GFS_TROUBLE is not set")
 # Every kind once a round. Not here: wrong bytes and a wrong length of an object, which only who has read it all can see
 # (test_rows_faults.py).
@@ -61,6 +63,7 @@ class Directory:
     def __init__(self, path):
         self.site = file_site(path, "dir")
         self.path = path
+        self.healed = 0
 
     def harm(self, kinds):
         os.rename(self.path, self.path + ".away")
@@ -85,7 +88,8 @@ class Bucket:
     def __init__(self, store, tmp, name, bucket):
         self.proxy, self.bucket = FaultProxy(store, tmp, seed=SEED), bucket
         self.site = s3_site(self.proxy, bucket, name)
-        self.site["timeouts"] = {"connect": "500ms", "first_byte": "1s", "stall": "1s"}
+        self.site["timeouts"] = TIMEOUTS
+        self.healed = 0
 
     def harm(self, kinds):
         kind, options = kinds.pop() if kinds else KINDS[0]
@@ -117,14 +121,15 @@ class Trouble:
     def heal(self, places):
         for p in places:
             p.heal()
+            p.healed = time.monotonic()
         self.note("healed")
 
     def good(self):
-        """Sites that the suite itself calls healthy, and that lack nothing."""
+        """Sites that the suite itself calls healthy, that lack nothing, and to which nothing is under way that was caught by a fault."""
         rows = {r["name"]: r for r in self.suite.req("GET", "/api/v1/sites").json()}
         lacks = {r["site"]: r["pending"] for r in self.suite.daemon("repl")["sites"]}
-        return [p for p in self.places if not lacks[p.site["name"]] and rows[p.site["name"]]["state"] != "down"
-                and rows[p.site["name"]].get("circuit_state", "closed") == "closed"]
+        return [p for p in self.places if time.monotonic() > p.healed + CAUGHT_S and not lacks[p.site["name"]]
+                and rows[p.site["name"]]["state"] != "down" and rows[p.site["name"]].get("circuit_state", "closed") == "closed"]
 
     def healthy_and_hung(self, victim):
         self.client.phase("healthy")
@@ -152,7 +157,7 @@ class Trouble:
         for _ in range(ROUNDS):
             kinds = self.rng.sample(KINDS, len(KINDS))
             while kinds:
-                healthy = spared or self.next_healthy(seen, 15 if len(seen) == 1 and len(kinds) < 8 else 1.5)
+                healthy = spared or self.next_healthy(seen, 15 if len(seen) == 1 and len(kinds) < 8 else 1.7)
                 seen.add(healthy)
                 at_once = self.rng.sample([p for p in self.places if p is not healthy], self.rng.choice([1, 2, 2, 2]))
                 for _ in range(2):
