@@ -286,12 +286,13 @@ static void pass_over(struct search *s)
 	search_conclude(s);
 }
 
-/* As long as others wait to be asked no site holds up a read for much longer than it is used to. */
+/* As long as others wait to be asked no site holds up a read for much longer than it is used to; nor when an answer is there, and it
+ * is only asked whether it has what nobody else has. */
 static int64_t time_for(const struct search *s, struct search_site *c, int64_t left)
 {
 	unsigned waiting = cut_short_count(s) - c->cut_short;
 	int64_t now_ms = clock_mono_ms(), ms = patience_ms(c->p95_us);
-	bool others = waiting > 0;
+	bool others = waiting > 0 || (!s->mid_body && search_authority_lacks_it(s));
 
 	c->cut_short = false;
 	if (s->pass == SEARCH_PATIENT) {

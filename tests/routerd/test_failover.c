@@ -410,6 +410,19 @@ Test(failover, a_late_current_site_is_waited_for_before_an_older_copy_is_served)
 	cr_assert_str_eq(front_header(&f, "X-GlobalFS-Stale"), "true");
 }
 
+Test(failover, a_miss_does_not_wait_long_for_a_silent_site)
+{
+	int64_t began_ms = clock_mono_ms();
+
+	f.stores[0].n = f.stores[1].n = 0;
+	site_p95(2, 1000);
+	f.conf->routing.read_deadline_ms = 60000;
+	f.stores[1].hangs = true;
+	cr_assert_eq(front_ask(&f, "GET", "k", "", NULL), 404);
+	cr_assert_eq(f.stores[1].gets, 1);
+	cr_assert_lt(clock_mono_ms() - began_ms, 3000);
+}
+
 Test(failover, a_miss_does_not_wait_for_a_site_that_is_down)
 {
 	f.stores[0].n = f.stores[1].n = 0;
