@@ -9,7 +9,7 @@
  * must be right, and the next try has to succeed.
  *
  * Prints "ready" when every key was written once and traffic has begun. Takes lines: "phase NAME" (what is sent from now on
- * counts for it), "stop". Ends with one JSON object on standard output.
+ * counts for it), "tell", "stop"; answers the last two with one JSON object in a line.
  */
 #include "config.h"
 
@@ -69,6 +69,7 @@ struct client {
 	char head[HEAD_MAX];
 	size_t head_n, have; /* of the head with its empty line; of all that was read */
 	bool cut;            /* the body did not come whole */
+	pthread_mutex_t lock; /* the samples, which tell() reads meanwhile */
 	struct sample *samples;
 	size_t n_samples;
 };
@@ -93,7 +94,7 @@ static uint64_t mix(const struct trouble *t, unsigned key, unsigned version)
 
 static bool is_deletion(const struct trouble *t, unsigned key, unsigned version)
 {
-	return version > 1 && (mix(t, key, version) >> 32 & 15) == 0;
+	return version > 1 && (mix(t, key, version) >> 32 & 31) == 0;
 }
 
 static size_t size_of(const struct trouble *t, unsigned key, unsigned version)
@@ -165,15 +166,17 @@ static void record(struct client *c, unsigned phase, int64_t us, const char *wha
 	struct trouble *t = c->t;
 	char id[80], site[80];
 
+	pthread_mutex_lock(&c->lock);
 	if ((c->n_samples & (c->n_samples - 1)) == 0)
 		c->samples = xreallocarray(c->samples, c->n_samples ? c->n_samples * 2 : 1, sizeof(*c->samples));
 	c->samples[c->n_samples++] = (struct sample){.us = (uint32_t)us, .phase = (uint8_t)phase, .write = c->writer};
-	if (c->writer || us <= t->slowest_us[phase])
-		return;
+	pthread_mutex_unlock(&c->lock);
 	pthread_mutex_lock(&t->lock);
-	t->slowest_us[phase] = (uint32_t)us;
-	snprintf(t->slowest[phase], sizeof(t->slowest[phase]), "%s from %s id %s", what, field(c, "X-GlobalFS-Site:", site, 40),
-	         field(c, "X-Request-ID:", id, 40));
+	if (!c->writer && us > t->slowest_us[phase]) {
+		t->slowest_us[phase] = (uint32_t)us;
+		snprintf(t->slowest[phase], sizeof(t->slowest[phase]), "%s from %s id %s", what, field(c, "X-GlobalFS-Site:", site, 40),
+		         field(c, "X-Request-ID:", id, 40));
+	}
 	pthread_mutex_unlock(&t->lock);
 }
 
@@ -446,32 +449,31 @@ static int by_us(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void tell_latency(const struct client *v, size_t n, unsigned phase, bool write, struct strbuf *out)
+static void tell_latency(struct client *v, size_t n, unsigned phase, bool write, struct strbuf *out)
 {
 	uint32_t *us = NULL;
 	size_t count = 0;
 
-	for (int pass = 0; pass < 2; pass++) {
-		us = pass ? xcalloc(count + 1, sizeof(*us)) : NULL;
-		count = 0;
-		for (size_t i = 0; i < n; i++)
-			for (size_t k = 0; k < v[i].n_samples; k++)
-				if (v[i].samples[k].phase == phase && v[i].samples[k].write == write) {
-					if (us)
-						us[count] = v[i].samples[k].us;
-					count++;
-				}
+	for (size_t i = 0; i < n; i++) {
+		pthread_mutex_lock(&v[i].lock);
+		us = xreallocarray(us, count + v[i].n_samples + 1, sizeof(*us));
+		for (size_t k = 0; k < v[i].n_samples; k++)
+			if (v[i].samples[k].phase == phase && v[i].samples[k].write == write)
+				us[count++] = v[i].samples[k].us;
+		pthread_mutex_unlock(&v[i].lock);
 	}
+	us[count] = 0;
 	qsort(us, count, sizeof(*us), by_us);
 	strbuf_addf(out, "\"%s\": {\"n\": %zu, \"p50_us\": %u, \"p99_us\": %u, \"max_us\": %u}", write ? "writes" : "reads", count,
 	            us[count / 2], us[count * 99 / 100], us[count ? count - 1 : 0]);
 	free(us);
 }
 
-static void tell(struct trouble *t, const struct client *v, size_t n)
+static void tell(struct trouble *t, struct client *v, size_t n)
 {
 	struct strbuf out = STRBUF_INIT;
 
+	pthread_mutex_lock(&t->lock);
 	strbuf_addf(&out, "{\"wrong\": %u, \"outrun\": %u, \"notes\": [", t->n_wrong, t->n_outrun);
 	for (unsigned i = 0; i < t->n_wrong && i < NOTES_MAX; i++) {
 		strbuf_adds(&out, i ? ", " : "");
@@ -479,26 +481,32 @@ static void tell(struct trouble *t, const struct client *v, size_t n)
 	}
 	strbuf_adds(&out, "], \"phases\": {");
 	for (unsigned i = 0; i <= atomic_load(&t->phase); i++) {
-		strbuf_addf(&out, "%s\"%s\": {", i ? ", " : "", t->phases[i]);
+		strbuf_addf(&out, "%s\"%s\": {\"slowest\": ", i ? ", " : "", t->phases[i]);
+		strbuf_add_json(&out, slice_str(t->slowest[i]));
+		strbuf_adds(&out, ", ");
+		pthread_mutex_unlock(&t->lock);
 		tell_latency(v, n, i, false, &out);
 		strbuf_adds(&out, ", ");
 		tell_latency(v, n, i, true, &out);
-		strbuf_adds(&out, ", \"slowest\": ");
-		strbuf_add_json(&out, slice_str(t->slowest[i]));
+		pthread_mutex_lock(&t->lock);
 		strbuf_addc(&out, '}');
 	}
+	pthread_mutex_unlock(&t->lock);
 	strbuf_adds(&out, "}}");
 	puts(strbuf_str(&out));
+	fflush(stdout);
 	strbuf_free(&out);
 }
 
-static void commands(struct trouble *t)
+static void commands(struct trouble *t, struct client *v, size_t n)
 {
 	char line[128];
 	unsigned at;
 
 	while (fgets(line, sizeof(line), stdin) && strncmp(line, "stop", 4) != 0) {
 		line[strcspn(line, "\n")] = '\0';
+		if (strcmp(line, "tell") == 0)
+			tell(t, v, n);
 		at = atomic_load(&t->phase) + 1;
 		if (strncmp(line, "phase ", 6) != 0 || at == PHASES_MAX)
 			continue;
@@ -538,14 +546,15 @@ int main(int argc, char **argv)
 	t.keys = xcalloc(t.n_keys, sizeof(*t.keys));
 	v = xcalloc(n, sizeof(*v));
 	for (unsigned i = 0; i < n; i++)
-		v[i] = (struct client){.t = &t, .n = i, .writer = i < t.n_writers, .fd = -1, .random = mix(&t, 1000000 + i, 1)};
+		v[i] = (struct client){.t = &t, .n = i, .writer = i < t.n_writers, .fd = -1, .random = mix(&t, 1000000 + i, 1),
+		                        .lock = PTHREAD_MUTEX_INITIALIZER};
 	everybody(v, t.n_writers, prepare);
 	for (unsigned i = 0; i < t.n_writers; i++)
 		pthread_join(v[i].thread, NULL);
 	everybody(v, n, run);
 	puts("ready");
 	fflush(stdout);
-	commands(&t);
+	commands(&t, v, n);
 	atomic_store(&t.stop, true);
 	for (unsigned i = 0; i < n; i++)
 		pthread_join(v[i].thread, NULL);

@@ -31,9 +31,11 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import gfs  # noqa: E402
 from fake_s3 import FakeS3  # noqa: E402
+from faults import FaultProxy  # noqa: E402
 
 FOREVER = float("inf")
-CHAOS = ("worker", "repld", "healthd", "cached", "supervisor", "stop", "unplug", "fault", "late")
+CHAOS = ("worker", "repld", "healthd", "cached", "supervisor", "stop", "unplug", "fault", "late", "wire")
+TIMEOUTS = {"connect": "1s", "first_byte": "2s", "stall": "2s"}
 
 
 def content(tag, size):
@@ -131,11 +133,15 @@ class Torture:
         self.life = threading.RLock()  # the suite's life: kills and restarts
         rng = random.Random(f"{seed}-sites")
         self.stores = [FakeS3(), FakeS3()]
-        second = gfs.s3_site(self.stores[0], "data", "two")
+        self.proxies = [FaultProxy(s, top, seed) for s in self.stores]
+        second = gfs.s3_site(self.proxies[0], "data", "two")
         kinds = [gfs.file_site(f"{top}/one", "one"), second]
         rng.shuffle(kinds)
-        burst = rng.choice([gfs.file_site(f"{top}/three", "three", "burst"), gfs.s3_site(self.stores[1], "data", "three", "burst")])
+        burst = rng.choice([gfs.file_site(f"{top}/three", "three", "burst"), gfs.s3_site(self.proxies[1], "data", "three", "burst")])
         self.sites = kinds + [burst]
+        for s in self.sites:
+            if "file" not in s:
+                s["timeouts"] = TIMEOUTS
         self.suite = gfs.Suite(
             os.path.join(top, "s"), self.sites,
             performance={"transfer_chunk_size": "5MiB"},
@@ -310,21 +316,21 @@ class Torture:
             except ProcessLookupError:
                 pass
 
-    def unplug(self, site, seconds):
-        self.note(f"site {site['name']} away for {seconds:.2f} s")
+    def unplug(self, site, seconds, how):
+        self.note(f"site {site['name']} away for {seconds:.2f} s ({how})")
         if "file" in site:
             path = site["file"]["path"]
             os.rename(path, path + ".away")
             self.stopping.wait(seconds)
             os.rename(path + ".away", path)
         else:
-            store = self.store_of(site)
-            store.pause()
+            proxy = self.store_of(site)
+            fault = proxy.fault(how)
             self.stopping.wait(seconds)
-            store.resume()
+            proxy.off(fault)
 
     def store_of(self, site):
-        return next(s for s in self.stores if s.endpoint == site["objectfs"]["s3_endpoint"])
+        return next(s for s in self.proxies if s.endpoint == site["objectfs"]["s3_endpoint"])
 
     def chaos(self):
         rng = random.Random(f"{self.seed}-chaos")
@@ -340,20 +346,33 @@ class Torture:
             elif what == "stop":
                 self.pause_process(victim, seconds)
             elif what == "unplug":
-                self.unplug(site, seconds)
+                self.unplug(site, seconds, rng.choice(["refuse", "refuse", "freeze"]))
             else:
                 self.kill(what)
 
     def faults(self):
         rng = random.Random(f"{self.seed}-faults")
         while "fault" not in self.without and not self.stopping.wait(rng.uniform(0.02, 0.4)):
-            store = rng.choice(self.stores)
+            which = rng.randrange(len(self.stores))
+            if "wire" not in self.without and rng.random() < 0.4:
+                self.wire_fault(rng, self.proxies[which])
+                continue
+            store = self.stores[which]
             kinds = ["500", "503", "refuse", "lost", "lost", f"cut:{rng.choice([0, 1, 500])}"]
             if "late" not in self.without:
                 kinds.append(f"late:{rng.uniform(0.05, 0.8):.2f}")
             kind, method = rng.choice(kinds), rng.choice([None, "PUT", "PUT", "GET", "HEAD", "POST", "DELETE"])
             self.note(f"fault {kind} {method} port {store.port}")
             store.fault(kind, method, key="(own|shared).*", times=rng.choice([1, 1, 1, 3]))
+
+    def wire_fault(self, rng, proxy):
+        """What happens to the bytes between the suite and a store."""
+        kind = rng.choice(["reset", "reset:2000", "hang", "first-byte:700", "slow:300000", f"cut:{rng.choice([0, 1, 9000])}", "stall:3000",
+                           f"cut-up:{rng.choice([1, 20000, 2000000])}", "429", "503", "wrong-length:7", "wrong-etag"])
+        method = "PUT" if kind.startswith("wrong") else rng.choice([None, "PUT", "GET"])
+        key, times = rng.choice(["own", "shared"]), rng.choice([1, 1, 1, 3])
+        self.note(f"wire {kind} {method} {key} {times} before port {proxy.store.port}")
+        proxy.fault(kind, method, bucket="data", key=key, times=times)
 
     # -- the end --
     def fds(self):
@@ -436,7 +455,7 @@ class Torture:
         self.stopping.set()
         for t in makers + clients:
             t.join(40)
-        for s in self.stores:
+        for s in self.proxies + self.stores:
             s.clear()
         self.note("the end of all faults")
         try:
@@ -466,7 +485,7 @@ class Torture:
     def close(self):
         self.stopping.set()
         self.suite.end()
-        for s in self.stores:
+        for s in self.proxies + self.stores:
             s.stop()
 
     def report(self, out):
