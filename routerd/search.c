@@ -286,8 +286,8 @@ static void pass_over(struct search *s)
 	search_conclude(s);
 }
 
-/* As long as others wait to be asked no site holds up a read for much longer than it is used to; nor when an answer is there, and it
- * is only asked whether it has what nobody else has. */
+/* As long as others wait to be asked no site holds up a read for much longer than it is used to; nor when an answer is there,
+ * and it is only asked whether it has what nobody else has. */
 static int64_t time_for(const struct search *s, struct search_site *c, int64_t left)
 {
 	unsigned waiting = cut_short_count(s) - c->cut_short;
