@@ -223,6 +223,8 @@ struct watch *watch_create(struct healthd *h, const struct site_conf *conf, cons
 	watch_restore(w, before);
 	if (site_open(&h->env, conf, &w->site, w->status.reason, sizeof(w->status.reason)) != GFS_OK)
 		w->site = NULL;
+	if (before)
+		watch_publish(w); /* what was not taken over is not to stand there either */
 	watch_timer_set(w->timer, 0);
 	return w;
 }
