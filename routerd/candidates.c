@@ -45,7 +45,9 @@ const char *candidates_reason(const struct worker *w, uint32_t site_id, char *bu
 static void why_not(const struct worker *w, const struct route_site *s, struct strbuf *why)
 {
 	char buf[200];
-	const char *reason = s->conf->drained ? "drained" : candidates_reason(w, s->conf->id, buf, sizeof(buf));
+	const char *reason = s->conf->drained       ? "drained"
+	                     : route_site_rests(s) ? "not in use yet"
+	                                           : candidates_reason(w, s->conf->id, buf, sizeof(buf));
 
 	strbuf_addf(why, "%s%s%s%s%s", why->n ? ", " : "", s->conf->name, reason[0] ? " (" : "", reason, reason[0] ? ")" : "");
 }
@@ -63,11 +65,11 @@ static int no_target(const struct route_site *v, size_t n, const struct policy_r
 {
 	if (n == 0)
 		strbuf_adds(why, "there are no sites");
-	else if (route->n_drained == 0)
+	else if (route->n_resting == 0)
 		strbuf_addf(why, "policy rule %s routes it to no site", rule ? rule->name : "");
 	else
-		strbuf_adds(why, "every site that could take it at once is drained: ");
-	for (size_t i = 0; i < route->n_drained; i++)
+		strbuf_adds(why, "every site that could take it at once is drained or not in use yet: ");
+	for (size_t i = 0; i < route->n_resting; i++)
 		strbuf_addf(why, "%s%s", i ? ", " : "", v[route->async[i]].conf->name);
 	return GFS_ERR_NO_TARGET;
 }
@@ -89,7 +91,7 @@ int targets_pick(const struct worker *w, struct slice key, enum op_kind op, stru
 	out->write_min = route.write_min;
 	for (size_t i = 0; i < route.n_async; i++) {
 		out->async[out->n_async++] = v[route.async[i]].conf->id;
-		if (i < route.n_drained)
+		if (i < route.n_resting)
 			why_not(w, &v[route.async[i]], why);
 	}
 	for (size_t i = 0; i < route.n_sync; i++) {
@@ -104,6 +106,6 @@ int targets_pick(const struct worker *w, struct slice key, enum op_kind op, stru
 	}
 	if (out->n_sync >= out->write_min)
 		return GFS_OK;
-	strbuf_addf(why, ": not available, and %u of %zu sites must take the change", out->write_min, route.n_sync + route.n_drained);
+	strbuf_addf(why, ": not available, and %u of %zu sites must take the change", out->write_min, route.n_sync + route.n_resting);
 	return GFS_ERR_SITE_DOWN;
 }

@@ -108,6 +108,8 @@ void route_explain(const struct route_case *c, struct strbuf *out)
 	add_health(c, out);
 	if (c->site->conf->drained)
 		strbuf_adds(out, ", drained: a last resort");
+	else if (route_site_rests(c->site))
+		strbuf_adds(out, ", not in use yet: a last resort");
 	if (!c->currency_known)
 		strbuf_adds(out, ", whether it is current is not known");
 	else if (!c->site->stale)

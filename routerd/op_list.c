@@ -258,7 +258,7 @@ static void list_begin_merge(struct list *l, const struct op_list_args *args)
 	char buf[200];
 
 	route_read(v, n, policy_match(conf->rules, conf->n_rules, args->prefix, OP_READ), conf->routing.order, &read);
-	route_spare_drained(v, n, conf->rules, conf->n_rules, &read);
+	route_spare_resting(v, n, conf->rules, conf->n_rules, &read);
 	for (size_t i = 0; i < read.n; i++)
 		down += route_site_is_down(&v[read.order[i]]);
 	merge.n_sources = read.n;

@@ -10,6 +10,7 @@
 
 /* rest_info.c */
 void rest_info(struct request *req);
+/* rest_health.c */
 void rest_healthz(struct request *req);
 void rest_readyz(struct request *req);
 /* rest_sites.c */

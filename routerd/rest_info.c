@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /api/v1/info, /healthz, /readyz: from what the worker knows already; no site is asked. */
+/* /api/v1/info: from what the worker knows already; no site is asked. */
 #include "config.h"
 
 #include <inttypes.h>
@@ -9,11 +9,6 @@
 #include "common/http/fields.h"
 
 #include "rest.h"
-
-static void text_answer(struct request *req, int status, const struct strbuf *text)
-{
-	response_text(req, status, strbuf_str(text));
-}
 
 /* The rows that healthd keeps; false when it keeps none of this site, or is away. */
 static bool status_of(const struct worker *w, const struct site_conf *conf, struct site_status *out)
@@ -72,51 +67,4 @@ void rest_info(struct request *req)
 	strbuf_adds(&out, "}\n");
 	response_json(req, 200, SLICE_LIT(""), strbuf_slice(&out));
 	strbuf_free(&out);
-}
-
-static int name_cmp(const void *a, const void *b)
-{
-	const struct worker_site *const *x = a, *const *y = b;
-
-	return strcmp((*x)->conf->name, (*y)->conf->name);
-}
-
-void rest_healthz(struct request *req)
-{
-	const struct worker *w = req->worker;
-	const struct worker_site **down = calloc(w->n_sites ? w->n_sites : 1, sizeof(struct worker_site *));
-	struct strbuf out = STRBUF_INIT;
-	struct site_status st;
-	size_t n = 0;
-
-	req->op_name = "healthz";
-	for (size_t i = 0; down && i < w->n_sites; i++) {
-		if (w->sites[i].conf->role == ROLE_PRIMARY && status_of(w, w->sites[i].conf, &st) && st.state == SITE_STATE_DOWN)
-			down[n++] = &w->sites[i];
-	}
-	if (n)
-		qsort(down, n, sizeof(struct worker_site *), name_cmp);
-	strbuf_adds(&out, n ? "DEGRADED\n" : "OK\n");
-	for (size_t i = 0; i < n; i++) {
-		if (!status_of(w, down[i]->conf, &st))
-			st.reason[0] = '\0';
-		st.reason[sizeof(st.reason) - 1] = '\0';
-		strbuf_addf(&out, "%s: %s\n", down[i]->conf->name, st.reason[0] ? st.reason : "down");
-	}
-	free(down);
-	text_answer(req, n ? 503 : 200, &out);
-	strbuf_free(&out);
-}
-
-void rest_readyz(struct request *req)
-{
-	const struct worker *w = req->worker;
-
-	req->op_name = "readyz";
-	if (!w->proc->sites)
-		response_text(req, 503, "no site table yet\n");
-	else if (!repld_client_is_up(w->repld))
-		response_text(req, 503, "repld is not connected: no writes\n");
-	else
-		response_text(req, 200, "OK\n");
 }

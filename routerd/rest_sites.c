@@ -333,7 +333,7 @@ void rest_sites_remove(struct request *req, struct slice name)
 }
 
 /* This worker has taken the new table before the supervisor answered. */
-static void on_drained(void *arg, int err, uint32_t id, uint64_t epoch, const char *text)
+static void on_resting(void *arg, int err, uint32_t id, uint64_t epoch, const char *text)
 {
 	struct change *c = arg;
 	struct request *req;
@@ -366,5 +366,5 @@ void rest_sites_drain(struct request *req, struct slice name, bool drained)
 	req->op_name = drained ? "site-drain" : "site-undrain";
 	c = change_of(req, name, text);
 	if (c)
-		c->call = supervisor_site_drain(req->worker->proc->supervisor, text, drained, on_drained, c);
+		c->call = supervisor_site_drain(req->worker->proc->supervisor, text, drained, on_resting, c);
 }

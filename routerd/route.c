@@ -15,6 +15,11 @@ bool route_site_is_down(const struct route_site *s)
 	return s->state == SITE_STATE_DOWN || s->circuit == CIRCUIT_OPEN;
 }
 
+bool route_site_rests(const struct route_site *s)
+{
+	return s->conf->drained || (s->conf->runtime && !s->conf->claimed);
+}
+
 static bool rule_selects(const struct policy_rule *rule, const struct site_conf *conf)
 {
 	bool any_role = true;
@@ -61,7 +66,7 @@ static struct rank rank_of(const struct route_site *s, uint16_t index, enum rout
 {
 	struct rank r = {.role = s->conf->role, .index = index};
 
-	r.group = s->stale ? 2 : s->conf->drained ? 1 : 0;
+	r.group = s->stale ? 2 : route_site_rests(s) ? 1 : 0;
 	if (route_site_is_down(s))
 		r.health = 2;
 	else if (s->state == SITE_STATE_DEGRADED || s->circuit == CIRCUIT_HALF_OPEN)
@@ -95,9 +100,10 @@ static size_t promoted(const struct route_site *v, const uint16_t *routed, size_
 	size_t best = 0;
 
 	for (size_t i = 1; i < n; i++) {
-		const struct site_conf *a = v[routed[i]].conf, *b = v[routed[best]].conf;
+		const struct route_site *a = &v[routed[i]], *b = &v[routed[best]];
+		bool rests = route_site_rests(b);
 
-		if (a->drained != b->drained ? b->drained : a->role < b->role)
+		if (route_site_rests(a) != rests ? rests : a->conf->role < b->conf->role)
 			best = i;
 	}
 	return best;
@@ -108,9 +114,9 @@ static void add_async(struct route_write *out, uint16_t index, bool would_be_syn
 	size_t at = out->n_async++;
 
 	if (would_be_sync) {
-		memmove(&out->async[out->n_drained + 1], &out->async[out->n_drained],
-		        (at - out->n_drained) * sizeof(out->async[0]));
-		at = out->n_drained++;
+		memmove(&out->async[out->n_resting + 1], &out->async[out->n_resting],
+		        (at - out->n_resting) * sizeof(out->async[0]));
+		at = out->n_resting++;
 	}
 	out->async[at] = index;
 }
@@ -133,7 +139,7 @@ void route_write(const struct route_site *v, size_t n, const struct policy_rule 
 		const struct route_site *s = &v[routed[i]];
 		bool sync = n_primary == 0 ? i == only : s->conf->role == ROLE_PRIMARY;
 
-		if (!sync || s->conf->drained) {
+		if (!sync || route_site_rests(s)) {
 			add_async(out, routed[i], sync);
 			continue;
 		}
@@ -141,7 +147,7 @@ void route_write(const struct route_site *v, size_t n, const struct policy_rule 
 		out->sync_down += route_site_is_down(s);
 	}
 	/* "All" means all that are not drained; a number that somebody chose is not made smaller by a drain. */
-	most = out->n_sync + out->n_drained;
+	most = out->n_sync + out->n_resting;
 	out->write_min = write_min == 0 ? (unsigned)out->n_sync : write_min < most ? write_min : (unsigned)most;
 }
 
@@ -168,7 +174,7 @@ static bool rule_spares(const struct route_site *v, size_t n, const struct polic
 	return false;
 }
 
-void route_spare_drained(const struct route_site *v, size_t n, const struct policy_rule *rules, size_t n_rules,
+void route_spare_resting(const struct route_site *v, size_t n, const struct policy_rule *rules, size_t n_rules,
                          struct route_read *read)
 {
 	const struct route_read all = *read;
@@ -176,7 +182,7 @@ void route_spare_drained(const struct route_site *v, size_t n, const struct poli
 	read->n = 0;
 	for (size_t i = 0; i < all.n; i++) {
 		uint16_t index = all.order[i];
-		bool spare = v[index].conf->drained && rule_spares(v, n, NULL, index, &all);
+		bool spare = route_site_rests(&v[index]) && rule_spares(v, n, NULL, index, &all);
 
 		for (size_t r = 0; spare && r < n_rules; r++)
 			spare = !policy_rule_has_op(&rules[r], OP_WRITE) || rule_spares(v, n, &rules[r], index, &all);

@@ -23,30 +23,32 @@ struct route_site {
 
 struct route_read {
 	size_t n;
-	uint16_t order[ROUTE_MAX]; /* indexes into the sites: best first. Lagging sites come last, ill and drained ones before them */
+	uint16_t order[ROUTE_MAX]; /* indexes into the sites: best first. Lagging sites come last, resting and ill ones before them */
 	uint16_t n_current;        /* how many of them are current */
 };
 
 /* True when operations on the site would most likely fail: down, or its circuit is open. */
 bool route_site_is_down(const struct route_site *s);
+/* True while clients are kept away from it as far as others can serve: drained, or added at run time and not taken into use yet. */
+bool route_site_rests(const struct route_site *s);
 /* rule: what policy_match() found, or NULL. order: by role, or by nearness among sites that are equally well. */
 void route_read(const struct route_site *v, size_t n, const struct policy_rule *rule, enum route_order order,
                 struct route_read *out);
 
-/* For a list: takes the drained sites out of what route_read() said that can be spared, because whatever is written to them is
+/* For a list: takes the resting sites out of what route_read() said that can be spared, because whatever is written to them is
  * written to a site in use too, by every one of the rules. */
-void route_spare_drained(const struct route_site *v, size_t n, const struct policy_rule *rules, size_t n_rules,
+void route_spare_resting(const struct route_site *v, size_t n, const struct policy_rule *rules, size_t n_rules,
                          struct route_read *read);
 
 struct route_write {
 	size_t n_sync, n_async;
-	size_t n_drained;            /* of async: how many would be sync were they not drained; the first ones */
+	size_t n_resting;            /* of async: how many would be sync did they not rest; the first ones */
 	uint16_t sync[ROUTE_MAX];    /* to complete before the answer: the primaries, or the first routed site when there is none */
-	uint16_t async[ROUTE_MAX];   /* afterwards, by repld; a drained one when it is not drained any more */
-	unsigned write_min;          /* all of sync when the configuration says 0; never more than sync and drained together */
+	uint16_t async[ROUTE_MAX];   /* afterwards, by repld; a drained one when it is undrained */
+	unsigned write_min;          /* all of sync when the configuration says 0; never more than sync and resting together */
 	unsigned sync_down;          /* how many of sync are down: write_min may be out of reach */
 };
-/* n_sync is 0 when no site is routed, or when every primary that is routed is drained. */
+/* n_sync is 0 when no site is routed, or when every primary that is routed rests. */
 void route_write(const struct route_site *v, size_t n, const struct policy_rule *rule, unsigned write_min, struct route_write *out);
 
 /* What routing to one site looked like, in words: "first: primary, up, current", "rule r1 sends reads to burst sites only".

@@ -340,8 +340,8 @@ static void search_next(struct search *s)
 		return;
 	}
 	for (s->at++; s->at < s->n; s->at++) {
-		/* A drained site is left alone when the others have said all there is to say; and no miss waits for one that is down. */
-		if ((s->v[s->at].drained || s->v[s->at].down) && !s->mid_body && search_authority_lacks_it(s))
+		/* A resting site is left alone when the others have said all there is to say; and no miss waits for one that is down. */
+		if ((s->v[s->at].rests || s->v[s->at].down) && !s->mid_body && search_authority_lacks_it(s))
 			continue;
 		if (pass_has(s, &s->v[s->at], now_ms)) {
 			search_ask(s, &s->v[s->at]);

@@ -32,8 +32,8 @@ struct search_site {
 	char name[SITE_NAME_MAX];
 	bool lagging;       /* repld says that it does not hold the decided version */
 	bool authoritative; /* its 404 counts */
-	bool sync;          /* a target that writes complete before they are acknowledged, or would be were it not drained */
-	bool drained;
+	bool sync;          /* a target that writes complete before they are acknowledged, or would be did it not rest */
+	bool rests;         /* see route_site_rests() */
 	bool down;          /* by what healthd says, or its circuit is open */
 	bool joined;        /* added while objects existed: it may lack those that are older */
 	bool well;          /* current, not drained, and nothing is wrong with it: may be asked as a hedge */

@@ -19,7 +19,7 @@ static bool lists(const uint64_t *ids, size_t n, uint32_t id)
 
 /* Whose 404 counts: the sites that every acknowledged write is on. Under a rule that keeps reads away from all of those, the
  * ones it routes reads to. A site that joined later says nothing about what was written before; when all of them joined one by
- * one, the first has seen the most. A drained site is not taken at its word as long as there is another. */
+ * one, the first has seen the most. A resting site is not taken at its word as long as there is another. */
 static void mark_authoritative(struct search *s)
 {
 	bool any_sync = false, any_founder = false, any_in_use = false;
@@ -39,17 +39,17 @@ static void mark_authoritative(struct search *s)
 		struct search_site *c = &s->v[i];
 
 		c->authoritative = (c->sync || !any_sync) && !c->lagging && (any_founder ? !c->joined : c->id == first_id);
-		any_in_use = any_in_use || (c->authoritative && !c->drained);
+		any_in_use = any_in_use || (c->authoritative && !c->rests);
 	}
 	for (size_t i = 0; i < s->n; i++)
-		s->v[i].authoritative = s->v[i].authoritative && !(s->v[i].drained && any_in_use);
+		s->v[i].authoritative = s->v[i].authoritative && !(s->v[i].rests && any_in_use);
 }
 
-/* Nothing speaks against sending it a hedge: a lagging site's answer would not be current, a drained one is to be spared, and one
+/* Nothing speaks against sending it a hedge: a lagging site's answer would not be current, a resting one is to be spared, and one
  * that is not well will hardly be the faster. */
 static bool is_well(const struct route_site *r)
 {
-	return !r->stale && !r->conf->drained && (r->state == SITE_STATE_UP || r->state == SITE_STATE_UNKNOWN) &&
+	return !r->stale && !route_site_rests(r) && (r->state == SITE_STATE_UP || r->state == SITE_STATE_UNKNOWN) &&
 	       r->circuit == CIRCUIT_CLOSED;
 }
 
@@ -59,7 +59,7 @@ static void fill(struct search_site *c, const struct route_site *r)
 	snprintf(c->name, sizeof(c->name), "%s", r->conf->name);
 	c->lagging = r->stale;
 	c->joined = r->conf->runtime;
-	c->drained = r->conf->drained;
+	c->rests = route_site_rests(r);
 	c->down = route_site_is_down(r) || r->circuit == CIRCUIT_HALF_OPEN; /* which healthd tries, not clients */
 	c->well = is_well(r);
 	c->p95_us = r->p95_us;
@@ -84,8 +84,8 @@ void search_plan(struct search *s, const struct repld_location *loc)
 		fill(&s->v[i], &v[read.order[i]]);
 		for (size_t k = 0; k < write.n_sync; k++)
 			s->v[i].sync = s->v[i].sync || write.sync[k] == read.order[i];
-		/* A drained one holds all that was acknowledged too: what it has missed since then, it is known to lag in. */
-		for (size_t k = 0; k < write.n_drained; k++)
+		/* A resting one holds all that was acknowledged too: what it has missed since then, it is known to lag in. */
+		for (size_t k = 0; k < write.n_resting; k++)
 			s->v[i].sync = s->v[i].sync || write.async[k] == read.order[i];
 	}
 	mark_authoritative(s);

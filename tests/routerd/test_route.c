@@ -8,7 +8,7 @@
 #include "routerd/where.h"
 
 /* A site as "role health flags": role p, b (backup) or u (burst); health . (up) ? + (degraded) - (down) o (open) h (half-open);
- * then s (stale) and d (drained). */
+ * then s (stale), d (drained), n (added at run time, new). */
 struct read_case {
 	const char *sites[6];
 	const char *want; /* indexes in order */
@@ -25,6 +25,7 @@ static const struct read_case reads[] = {
 	{{"p.d", "p-", "b.d"}, "102", 3},
 	{{"p.ds", "b.d", "u.s"}, "102", 1},
 	{{"p.d", "u-", "b.s"}, "102", 2},
+	{{"p.n", "b.", "b.s"}, "102", 2},
 	{{"p.s", "b.s"}, "01", 0},
 	{{"p-s", "b.s"}, "10", 0},
 	{{"p?", "p."}, "01", 2},
@@ -44,6 +45,7 @@ static size_t make_sites(const char *const *text, struct route_site *v, struct s
 			.name = names[n],
 			.role = t[0] == 'p' ? ROLE_PRIMARY : t[0] == 'b' ? ROLE_BACKUP : ROLE_BURST,
 			.drained = strchr(t, 'd') != NULL,
+			.runtime = strchr(t, 'n') != NULL,
 		};
 		v[n] = (struct route_site){
 			.conf = &confs[n],
@@ -134,6 +136,8 @@ static const struct write_case writes[] = {
 	{{"p.d", "po"}, 0, "1", "0", 1, 1, 1},
 	{{"b.", "p.", "p.d"}, 0, "1", "20", 1, 0, 1},
 	{{"p.d", "b.", "p.d"}, 0, "", "021", 0, 0, 2},
+	/* one that was added, and has no marker yet, gets its copies when it has */
+	{{"p.", "p.n", "b."}, 0, "0", "12", 1, 0, 1},
 	/* a number that was chosen holds: two are wanted, one is in use */
 	{{"p.", "p.d", "b."}, 2, "0", "12", 2, 0, 1},
 	{{"p.", "p.d"}, 9, "0", "1", 2, 0, 1},
@@ -158,7 +162,7 @@ Test(route, write_targets)
 		cr_assert_str_eq(async, writes[c].async, "case %zu: %s", c, async);
 		cr_assert_eq(out.write_min, writes[c].want_min, "case %zu", c);
 		cr_assert_eq(out.sync_down, writes[c].down, "case %zu", c);
-		cr_assert_eq(out.n_drained, writes[c].drained, "case %zu", c);
+		cr_assert_eq(out.n_resting, writes[c].drained, "case %zu", c);
 	}
 }
 
@@ -193,7 +197,7 @@ Test(route, lists_spare_drained_sites_that_hold_nothing_of_their_own)
 		char got[8] = "";
 
 		route_read(v, n, NULL, ORDER_ROLE, &out);
-		route_spare_drained(v, n, &spares[c].rule, spares[c].rule.name != NULL, &out);
+		route_spare_resting(v, n, &spares[c].rule, spares[c].rule.name != NULL, &out);
 		for (size_t i = 0; i < out.n; i++)
 			got[i] = (char)('0' + out.order[i]);
 		cr_assert_str_eq(got, spares[c].want, "case %zu: %s", c, got);
@@ -221,6 +225,7 @@ static const struct explain_case explains[] = {
 	{"p.", {.place = 22, .currency_known = true}, "22nd: primary, up, current"},
 	{"p?", {.place = 63}, "63rd: primary, health not known, whether it is current is not known"},
 	{"p.d", {.place = 1, .currency_known = true}, "first: primary, up, drained: a last resort, current"},
+	{"p.n", {.place = 2, .currency_known = true}, "second: primary, up, not in use yet: a last resort, current"},
 	{"p.s", {.place = 1, .lacks = "0001@n", .currency_known = true}, "first: primary, up, lags: has not got generation 0001@n yet"},
 	{"p.s", {.place = 1, .currency_known = true}, "first: primary, up, lags: a newer write may not have reached it yet"},
 	{"po", {.place = 2, .reason = "connection refused", .retry_ms = 1767225605000, .currency_known = true},
