@@ -90,12 +90,12 @@ static void attempt_expire(struct attempt *a)
 	attempt_drop(a, true);
 }
 
-static void attempt_start(struct search *s, struct search_site *c, struct site *site, int64_t ms, bool hedge)
+static void attempt_start(struct search *s, struct search_site *c, struct site *site, int64_t end_ms, bool hedge)
 {
 	struct attempt *a = s->tries[0].open ? &s->tries[1] : &s->tries[0];
 
 	gfs_assert(!a->open);
-	*a = (struct attempt){.s = s, .site = c, .open = true, .hedge = hedge, .end_ms = clock_mono_ms() + ms};
+	*a = (struct attempt){.s = s, .site = c, .open = true, .hedge = hedge, .end_ms = end_ms};
 	if (s->cbs->ask(a, site) && !s->taken)
 		search_arm(s);
 }
@@ -129,7 +129,7 @@ static int64_t hedge_due_us(struct search *s, const struct search_site *c)
 /* True when it was sent; s may be gone then. */
 static bool hedge_send(struct search *s)
 {
-	int64_t left = s->deadline_ms - clock_mono_ms(), ms;
+	int64_t now_ms = clock_mono_ms(), left = s->deadline_ms - now_ms, ms;
 	struct search_site *c = hedge_target(s);
 	struct site *site = c ? worker_site_by_id(s->w, c->id) : NULL;
 
@@ -138,7 +138,7 @@ static bool hedge_send(struct search *s)
 	stats_add(s->w->stats, STAT_HEDGE_SENT, 1);
 	ms = patience_ms(c->p95_us);
 	c->cut_short = ms < left;
-	attempt_start(s, c, site, ms < left ? ms : left, true);
+	attempt_start(s, c, site, now_ms + (ms < left ? ms : left), true);
 	return true;
 }
 
@@ -288,10 +288,10 @@ static void pass_over(struct search *s)
 
 /* As long as others wait to be asked no site holds up a read for much longer than it is used to; nor when an answer is there,
  * and it is only asked whether it has what nobody else has. */
-static int64_t time_for(const struct search *s, struct search_site *c, int64_t left)
+static int64_t time_for(const struct search *s, struct search_site *c, int64_t now_ms)
 {
 	unsigned waiting = cut_short_count(s) - c->cut_short;
-	int64_t now_ms = clock_mono_ms(), ms = patience_ms(c->p95_us);
+	int64_t left = s->deadline_ms - now_ms, ms = patience_ms(c->p95_us);
 	bool others = waiting > 0 || (!s->mid_body && search_authority_lacks_it(s));
 
 	c->cut_short = false;
@@ -309,19 +309,18 @@ static int64_t time_for(const struct search *s, struct search_site *c, int64_t l
 	return ms;
 }
 
-static void search_ask(struct search *s, struct search_site *c)
+static void search_ask(struct search *s, struct search_site *c, int64_t now_ms)
 {
-	int64_t left = s->deadline_ms - clock_mono_ms();
 	struct site *site = worker_site_by_id(s->w, c->id);
 
-	if (!site || left <= 0) {
+	if (!site || s->deadline_ms <= now_ms) {
 		site_failed(c, site ? GFS_ERR_TIMEOUT : GFS_ERR_NO_SUCH_SITE, site ? "not asked in time" : "removed");
 		c->cut_short = false;
 		search_go_on(s, 0);
 		return;
 	}
 	s->hedge_us = hedge_due_us(s, c);
-	attempt_start(s, c, site, time_for(s, c, left), false);
+	attempt_start(s, c, site, now_ms + time_for(s, c, now_ms), false);
 }
 
 static void search_next(struct search *s)
@@ -331,7 +330,7 @@ static void search_next(struct search *s)
 
 	s->repeat = NULL;
 	if (repeat) {
-		search_ask(s, repeat);
+		search_ask(s, repeat, now_ms);
 		return;
 	}
 	/* An answer of 404 that counts ends the search when the configuration says so. */
@@ -344,7 +343,7 @@ static void search_next(struct search *s)
 		if ((s->v[s->at].rests || s->v[s->at].down) && !s->mid_body && search_authority_lacks_it(s))
 			continue;
 		if (pass_has(s, &s->v[s->at], now_ms)) {
-			search_ask(s, &s->v[s->at]);
+			search_ask(s, &s->v[s->at], now_ms);
 			return;
 		}
 	}
