@@ -7,6 +7,8 @@
 
 #include "site_file.h"
 
+struct file_spill;
+
 enum file_dirent_kind { FILE_ENT_OBJECT, FILE_ENT_DIR, FILE_ENT_PIECE /* holds the rest of a segment */ };
 
 struct file_dirent {
@@ -29,6 +31,7 @@ struct file_dir {
 	char *names;
 	size_t names_n, names_cap;
 	size_t bytes;
+	struct file_spill *spill;  /* all names are there and none here; never seen outside site_file_dir.c */
 };
 
 static inline struct slice file_dir_text(const struct file_dir *d, size_t i)
@@ -51,5 +54,6 @@ size_t file_dir_seek(const struct file_dir *d, struct slice from);
 void file_dirs_page_ended(struct site_file *sf, struct slice last_key);
 bool file_dirs_page_goes_on(struct site_file *sf, struct slice start_after);
 void file_dirs_clear(struct site_file *sf);
+void file_dirs_set_window(struct file_dirs *dirs, size_t bytes); /* of memory for one directory's names; for tests */
 
 #endif

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "log.h"
 #include "site_file_dir.h"
 #include "strbuf.h"
 #include "xalloc.h"
@@ -211,20 +212,28 @@ static void cursor_settle(struct lister *l, struct cursor *c)
 		heap_push(l, c);
 }
 
-/* (Re)reads the directory from a text on. */
+/* (Re)reads the directory from a text on: the window that holds it, or the next one when that has no such names. */
 static int cursor_load(struct lister *l, struct cursor *c, int fd, struct slice from)
 {
 	struct site_file *sf = site_file_of(l->op.base.site);
 	struct file_dir *next = NULL;
 	struct file_dir_want want = {c->in_piece, l->continuing, from};
-	int e = file_dir_get(sf, fd, &want, &next);
+	char cut[NAME_MAX + 1];
+	int e;
 
-	if (e == 0) {
+	for (;;) {
+		e = file_dir_get(sf, fd, &want, &next);
+		if (e)
+			return e;
 		c->i = file_dir_seek(next, from);
 		file_dir_release(sf, &c->dir);
 		c->dir = next;
+		if (c->i < next->n || !next->cut)
+			return 0;
+		gfs_assert(next->cut_n <= NAME_MAX);
+		memcpy(cut, next->cut, next->cut_n);
+		from = want.from = slice_of(cut, next->cut_n);
 	}
-	return e;
 }
 
 /* under ends with the beginning of a segment (and a slash, unless a piece): pushes that directory if it is there. */
@@ -343,7 +352,7 @@ static int cursor_skip(struct lister *l, struct cursor *c)
 		c->i = file_dir_seek(c->dir, from);
 	if (e == 0 && c->i == c->dir->n && c->dir->cut) {
 		c->i--;
-		return cursor_next(l, c);
+		return cursor_next(l, c); /* to the next window */
 	}
 	if (e)
 		cursor_free(l, c);

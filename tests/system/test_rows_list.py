@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lists: rows G21 to G23 and W17, and W9 as far as lists go; groups against a model."""
 import concurrent.futures
-import json
 import os
 import random
 import re
@@ -9,7 +8,6 @@ import time
 
 import pytest
 
-import gfs
 from gfs import file_site, md5, s3_site, wait_for
 from places import kind  # noqa: F401
 
@@ -280,6 +278,3 @@ def test_groups_are_those_of_the_model(where, tmp, suites, fake, bucket, request
         assert set(pool.map(lambda k: suite.delete(k).status, keys[60:])) == {204}
     keys = sorted_keys(keys[:60])
     check_model(suite, Model(keys), rng, 40)  # among tombstones
-    suite.wait_clean()
-    wait_for("the end of the tombstones", lambda: suite.daemon("repl").get("keys", 0) == 0)
-    check_model(suite, Model(keys), rng, 40)
