@@ -204,7 +204,8 @@ static int take_records(const char *p, size_t n, struct slice lo, struct slice h
 	return e;
 }
 
-static int read_run(const struct file_spill *sp, const struct run *run, struct slice lo, struct slice hi, file_spill_add *add, void *arg)
+static int read_run(const struct file_spill *sp, const struct run *run, struct slice lo, struct slice hi, file_spill_add *add,
+                    void *arg)
 {
 	const struct sample *v = sp->samples + run->first;
 	size_t first = samples_before(sp, v, run->n, lo, false), used;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The names of a directory too large for memory, for site_file_dir.c: sorted runs in an unlinked file, of which any window can be read
- * back. Samples of the runs stay in memory; sorted together they say where windows begin and end, so that runs need not be merged.
- * Blocks; used on pool threads.
+ * The names of a directory too large for memory, for site_file_dir.c: sorted runs in an unlinked file, of which any window can be
+ * read back. Samples of the runs stay in memory; sorted together they say where windows begin and end, so that runs need not be
+ * merged. Blocks; used on pool threads.
  */
 #ifndef GFS_SITE_FILE_SPILL_H
 #define GFS_SITE_FILE_SPILL_H

@@ -9,8 +9,8 @@
  * the order of reads, unless that copy is tagged and another has a later tag.
  *
  * A row may have been read at a site while a tombstone was on its way there. That shows as long as the cell is still dirty when
- * the row is merged: repld keeps a tombstone for replication.in_doubt after the last site has it, and a page that has lain here for half
- * of that is asked for again.
+ * the row is merged: repld keeps a tombstone for replication.in_doubt after the last site has it, and a page that has lain here for
+ * half of that is asked for again.
  */
 #ifndef GFS_LIST_MERGE_H
 #define GFS_LIST_MERGE_H
