@@ -110,11 +110,12 @@ int run_config_validate(struct ctl *ctl)
 
 /* ---- what was changed while the suite ran: the registry overrides the file ---- */
 
-/* {"file": path, "added": [{name, role, uri}], "removed": [name]}, or NULL when nothing differs. Returns owned. */
+/* {"file": path, "added": [{name, role, uri}], "removed": [name], "drained": [name]}, or NULL when nothing differs. Returns
+ * owned. */
 static json_t *registry_changes(const struct conf *conf)
 {
 	char *path = xasprintf("%s/sites", conf->global.state_dir);
-	json_t *changes = NULL, *added = json_array(), *removed, *root = json_load_file(path, 0, NULL);
+	json_t *changes = NULL, *added = json_array(), *drained = json_array(), *removed, *root = json_load_file(path, 0, NULL);
 	struct site_table *table = NULL;
 	struct strbuf uri = STRBUF_INIT;
 
@@ -122,6 +123,8 @@ static json_t *registry_changes(const struct conf *conf)
 		for (size_t i = 0; i < table->n; i++) {
 			const struct site_conf *site = &table->v[i];
 
+			if (site->drained)
+				json_array_append_new(drained, json_string(site->name));
 			if (!site->runtime)
 				continue;
 			strbuf_reset(&uri);
@@ -131,12 +134,13 @@ static json_t *registry_changes(const struct conf *conf)
 		}
 	}
 	removed = json_object_get(root, "removed");
-	if (json_array_size(added) > 0 || json_array_size(removed) > 0)
-		changes = json_pack("{s:s, s:O, s:o}", "file", path, "added", added, "removed",
-		                    json_is_array(removed) ? json_incref(removed) : json_array());
+	if (json_array_size(added) > 0 || json_array_size(removed) > 0 || json_array_size(drained) > 0)
+		changes = json_pack("{s:s, s:O, s:o, s:O}", "file", path, "added", added, "removed",
+		                    json_is_array(removed) ? json_incref(removed) : json_array(), "drained", drained);
 	site_table_destroy(&table);
 	strbuf_free(&uri);
 	json_decref(added);
+	json_decref(drained);
 	json_decref(root);
 	free(path);
 	return changes;
@@ -156,6 +160,8 @@ static void print_changes(const json_t *changes, struct strbuf *out)
 	json_array_foreach(json_object_get(changes, "removed"), i, item)
 		if (json_is_string(item))
 			strbuf_addf(out, "# %s: site %s of the configuration was removed at run time\n", file, json_string_value(item));
+	json_array_foreach(json_object_get(changes, "drained"), i, item)
+		strbuf_addf(out, "# %s: site %s is drained\n", file, json_string_value(item));
 }
 
 static void show_json(const struct conf *conf, json_t *changes)

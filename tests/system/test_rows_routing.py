@@ -31,6 +31,10 @@ def test_drain_and_undrain_a_site(tmp, suites):
     assert row.keys() == site_row(suite, "a").keys() and row["drained"] is True and (row["name"], row["state"]) == ("a", "up")
     assert drain(suite, "a")["drained"] is True
     assert site_row(suite, "b")["drained"] is False
+    shown = suite.ctl("config", "show", suite.conf_path).stdout.decode()
+    assert "sites: site a is drained\n" in shown and "site b is drained" not in shown
+    assert json.loads(suite.ctl("--json", "config", "show", suite.conf_path).stdout)["registry"]["drained"] == ["a"]
+    assert "drained" in suite.ctl("site", "list").stdout.decode().splitlines()[1]
     assert suite.req("POST", "/api/v1/sites/none/drain").status == 404
     assert suite.req("POST", "/api/v1/sites//drain").status == 400
     assert suite.req("GET", "/api/v1/sites/a/drain").status == 405
