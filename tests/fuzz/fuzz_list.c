@@ -76,7 +76,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 uint8_t *fuzz_seed(size_t i, size_t *n_out)
 {
 	static const char *const seeds[] = {
-		"{\"prefix\":\"p\",\"objects\":[{\"key\":\"a\",\"size\":1},{\"key\":\"b[\\\"\",\"x\":[1,{}]}],\"count\":2,\"truncated\":false}\n",
+		"{\"prefix\":\"p\",\"objects\":[{\"key\":\"a\",\"size\":1},{\"key\":\"b[\\\"\",\"x\":[1,{}]}],"
+		"\"count\":2,\"truncated\":false}\n",
 		"{\"objects\":[ ],\"common_prefixes\":[\"a/\" , \"b,/\"],\"partial\":[\"x\"],\"n\":{\"objects\":[3]}}",
 		"{\"objects\":[{\"key\":\"a\"}],\"truncated\":true,\"next_start_after\":\"a\"}",
 	};
