@@ -9,7 +9,7 @@
  * Texts are NUL-terminated UTF-8. What a call hands out through a const pointer belongs to the handle and lives until the next
  * call on it (any that is not an accessor of the last answer); what it hands out through a pointer that is not const is the
  * caller's and ends with globalfs_free(). Texts in structures are never NULL: "" is "not told". Numbers not told are -1.
- * A call from within a callback on the same handle is refused with GLOBALFS_ERR_USAGE.
+ * A call from within a callback on the same handle is refused with GLOBALFS_ERR_USAGE; the handle must not be closed there.
  */
 #ifndef GLOBALFS_H
 #define GLOBALFS_H

@@ -15,6 +15,7 @@ import pytest
 
 import gfs
 from gfs import GFSCTL, wait_for
+from places import kind  # noqa: F401 (a fixture)
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 ODD_KEYS = ["what?", "a#b", "100%", "%2F", "%41", "x//y", "end//", "a b", "tab\there", "a+b", "+", "ünï/日本/🙂", "q'\"\\", "-x", "--", "a&b=c;d",
@@ -341,6 +342,21 @@ def test_W19_keys_with_odd_characters(suite, tmp, library):
     for bad in ("a/../b", "..", "a/./b", ".globalfs/x"):
         r = suite.ctl("object", "put", bad, stdin=b"x", check=False)
         assert (r.returncode, b"status 400" in r.stderr) == (1, True), r
+
+
+def test_W19_keys_with_odd_characters_on_every_kind_of_site(kind, tmp, suites, library):
+    a, b = kind("a"), kind("b", "backup")
+    s = suites(tmp, [a.conf, b.conf]).start()
+    r = library("keys", f"http://127.0.0.1:{s.port}", stdin=b"".join(k.encode() + b"\0" for k in ODD_KEYS))
+    assert r.stdout == f"{len(ODD_KEYS)} keys\n".encode()
+    for key in ODD_KEYS:
+        assert s.put(key, key.encode()).status == 201
+    s.wait_clean()
+    rows = {o["key"]: o["etag"] for o in s.list().json()["objects"]}
+    assert rows == {k: gfs.md5(k.encode()) for k in ODD_KEYS}
+    for key in ODD_KEYS:  # the copy as well: each site has it under the right name
+        where = json.loads(s.ctl("--json", "object", "where", "--", key).stdout)
+        assert [(c["copy"]["present"], c["copy"]["etag"]) for c in where["sites"]] == [(True, rows[key])] * 2, where
 
 
 # ---- W24, as far as the command line goes ----
