@@ -58,7 +58,7 @@ running || port_is_free # better told before the build
 echo "== Packages"
 ./deps.sh build
 echo "== Build (in $build)"
-[[ -x configure && -f Makefile.in ]] || ./bootstrap >/dev/null 2>&1 || die "bootstrap failed: run ./bootstrap to see why"
+[[ -x configure && -f Makefile.in && ! configure.ac -nt configure ]] || ./bootstrap >/dev/null 2>&1 || die "bootstrap failed: run ./bootstrap to see why"
 mkdir -p "$build"
 (cd "$build" && { [[ -f Makefile ]] || "$top/configure" -q --disable-tests; })
 make -C "$build" --no-print-directory -s -j"$(nproc)" all >"$build/build.log" 2>&1 || { tail -30 "$build/build.log"; die "the build failed"; }
