@@ -506,7 +506,7 @@ def test_G59_client_library(tmp, suites, library):
     s.start(wait=False)
     ready = {"GLOBALFS_COORDINATOR": f"http://127.0.0.1:{s.port}", "GLOBALFS_API_KEY": "library-key"}
     wait_for("two healthy sites", lambda: run("--json", "info", env=ready).stdout.count(b'"healthy": 2'))
-    wait_for("readiness", lambda: run("ready", env=ready).returncode == 0)
+    wait_for("readiness of every worker", lambda: all(s.req("GET", "/readyz").status == 200 for _ in range(20)))
     os.mkdir(f"{tmp}/c")
     r = library("calls", f"http://127.0.0.1:{s.port}", f"file://{tmp}/c", key="library-key")
     assert r.stdout == b""
