@@ -207,6 +207,8 @@ static void site_take(struct repld *r, struct repl_site *rs, const struct site_c
 	log_info("event=%s site=%s rows=%llu", conf->drained ? "site-drained" : "site-undrained", rs->name,
 		 (unsigned long long)rs->rows);
 	rs->drained = conf->drained;
+	if (rs->drained)
+		tasks_stop_site(r, rs->id);
 	/* What it has missed is due now, whatever was tried before the drain. */
 	if (!rs->drained && rs->rows)
 		queue_retry_site(r, rs->id);

@@ -403,16 +403,27 @@ void tasks_stale(struct repld *r, struct key_entry *e)
 	}
 }
 
-void tasks_stop_all(struct repld *r)
+static void stop_some(struct repld *r, bool all, uint32_t site)
 {
 	struct task *t = LIST_FIRST(&r->tasks->list);
 
 	while (t) {
 		struct task *following = LIST_NEXT(t, next);
 
-		task_stop(t);
+		if (all || t->site == site)
+			task_stop(t);
 		t = following;
 	}
+}
+
+void tasks_stop_all(struct repld *r)
+{
+	stop_some(r, true, 0);
+}
+
+void tasks_stop_site(struct repld *r, uint32_t site)
+{
+	stop_some(r, false, site);
 }
 
 void tasks_destroy(struct tasks **tasks)

@@ -36,6 +36,7 @@ struct task {
 struct tasks *tasks_create(void);
 void tasks_destroy(struct tasks **tasks); /* none may be left */
 void tasks_stop_all(struct repld *r);     /* all but those whose act is running, which end by themselves */
+void tasks_stop_site(struct repld *r, uint32_t site); /* those that change this site, likewise; their rows wait */
 size_t tasks_count(const struct tasks *tasks);
 bool tasks_acting(const struct tasks *tasks); /* an act is running that must end by itself */
 void task_start(struct repld *r, struct repl_site *rs, enum lane lane, struct slice key);

@@ -125,6 +125,24 @@ def test_drain_of_a_primary_under_traffic(tmp, suites):
     assert tree(a) == tree(b) == tree(c) and len(tree(a)) > 10
 
 
+def test_drain_ends_a_copy_that_is_under_way(tmp, suites, fake):
+    store = fake()
+    suite = suites(tmp, [file_site(f"{tmp}/A", "a"), gfs.s3_site(store, "data", "b", "backup")]).start()
+    data = os.urandom(40 << 20)  # more than sockets hold
+    gate = store.gate("head", "PUT", "^k$")
+    assert suite.put("k", data).status == 201
+    gate.wait()
+    drain(suite, "b")
+    wait_for("the end of the copy", lambda: suite.daemon("repl")["active"] == 0)
+    gate.release()
+    assert suite.get("k").body == data and store.get("data", "k") is None
+    row = repl_row(suite, "b")
+    assert (row["pending"], row["parked"], row["drained"]) == (1, 0, True)
+    drain(suite, "b", "undrain")
+    suite.wait_clean()
+    assert store.get("data", "k")[0] == data
+
+
 def test_drained_site_serves_when_nobody_else_can(tmp, suites):
     a, b = file_site(f"{tmp}/A", "a"), file_site(f"{tmp}/B", "b", "backup")
     suite = suites(tmp, [a, b]).start()
