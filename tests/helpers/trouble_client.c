@@ -417,8 +417,8 @@ static void *run(void *arg)
 	unsigned key;
 
 	while (!atomic_load(&t->stop)) {
-		/* 0.5 to 1.5 times */
-		pause.tv_nsec = (long)(t->think_ms * 500000 + (next(&c->random) >> 32) % 1000 * t->think_ms * 1000);
+		/* 0.5 to 1.5 times; every write costs all sites something, so that writers take four times as long */
+		pause.tv_nsec = (long)((t->think_ms * 500000 + (next(&c->random) >> 32) % 1000 * t->think_ms * 1000) * (c->writer ? 4 : 1));
 		nanosleep(&pause, NULL);
 		key = (unsigned)(next(&c->random) >> 32) % t->n_keys;
 		if (c->writer)
@@ -540,7 +540,7 @@ int main(int argc, char **argv)
 	t.n_keys = (unsigned)atoi(argv[4]);
 	t.think_ms = (unsigned)atoi(argv[5]);
 	t.seed = strtoull(argv[6], NULL, 10);
-	if (t.n_writers == 0 || t.n_keys < t.n_writers || t.think_ms > 600)
+	if (t.n_writers == 0 || t.n_keys < t.n_writers || t.think_ms > 150)
 		return 2;
 	n = t.n_readers + t.n_writers;
 	t.keys = xcalloc(t.n_keys, sizeof(*t.keys));
