@@ -108,11 +108,14 @@ static void check_suite(struct globalfs *h)
 	OK(h, globalfs_health(h, 0, &yes, &text));
 	CHECK(yes == 1 && text[0] == '\0');
 	OK(h, globalfs_health(h, 1, &yes, &text));
-	CHECK(yes == 1);
+	CHECK(yes == 1 && strncmp(text, "a: ", 3) == 0 && strstr(text, "\nb: "));
 	OK(h, globalfs_ready(h, NULL, NULL, &yes, &text));
 	CHECK(yes == 1 && text[0] == '\0');
 	OK(h, globalfs_ready(h, "a", "60s", &yes, &text));
 	CHECK(yes == 1);
+	STATUS(h, globalfs_ready(h, "nowhere", NULL, &yes, &text), 404);
+	STATUS(h, globalfs_ready(h, "a", "soon", &yes, &text), 400);
+	CHECK(yes == 0);
 	OK(h, globalfs_metrics(h, &text, &n));
 	CHECK(n == strlen(text) && strstr(text, "globalfs_object_operations_total"));
 	OK(h, globalfs_site_list(h, &sites, &n));

@@ -153,6 +153,11 @@ def test_G55_cli_exit_codes(suite, tmp):
     r = suite.ctl("status", check=False)
     assert r.returncode == 1 and re.fullmatch(rb"DEGRADED\na: [^\n]+\n", r.stdout), r
     assert suite.ctl("--json", "status", check=False).returncode == 1
+    r = suite.ctl("status", "--verbose", check=False)
+    assert r.returncode == 1 and re.match(rb"DEGRADED\na: primary, down[^\n]*\nb: backup, up[^\n]*\n", r.stdout), r
+    assert suite.ctl("ready", "--site", "a", check=False).returncode == 1
+    assert suite.ctl("ready", "--site", "b", "--max-lag", "30s").stdout == b"READY\n"
+    assert suite.ctl("ready", "--site", "nowhere", check=False).returncode == 1
     os.rename(f"{tmp}/gone", f"{tmp}/a")
     suite.wait_site("a", "up")
     assert suite.ctl("status").stdout == b"OK\n"
