@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -781,6 +782,48 @@ Test(conn, a_file_that_shrank_goes_back_to_the_handler)
 	cr_assert_eq(strlen(body()), 100);
 	cr_assert_eq(world.file_left, 100000 - 100);
 	cr_assert_eq(world.aborts, 0, "the handler had ended it");
+}
+
+static void hang(void *arg)
+{
+	char byte;
+
+	cr_assert_geq(read(*(int *)arg, &byte, 1), 0); /* until its pipe is closed */
+}
+
+static void nothing(void *arg)
+{
+	(void)arg;
+}
+
+Test(conn, a_disk_that_hangs_is_given_up)
+{
+	const uint64_t n = 4 << 20;
+	struct response_file file = {.len = n, .stall_ms = 50, .done = on_file_done};
+	struct iovec iov = {.iov_len = 1};
+	struct request *req;
+	char byte;
+	int ends[2];
+
+	file.fd = make_file(n);
+	iov.iov_base = &byte;
+	cr_assert_eq(fsync(file.fd), 0);
+	cr_assert_eq(posix_fadvise(file.fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+	if (preadv2(file.fd, &iov, 1, 0, RWF_NOWAIT) == 1)
+		cr_skip_test("this filesystem keeps its files in memory");
+	cr_assert_eq(pipe(ends), 0);
+	pool_submit(world.w.pool, hang, nothing, &ends[0]); /* its only thread */
+	dial();
+	say("GET /hold HTTP/1.1\r\n" H "\r\n");
+	await_until(world.held);
+	req = world.held;
+	job_end(req);
+	response_start(req, 200, (struct slice){NULL, 0}, (int64_t)n);
+	response_send_file(req, &file);
+	await(NULL);
+	cr_assert_eq(world.file_left, n);
+	cr_assert_eq(strlen(body()), 0);
+	close(ends[1]);
 }
 
 /* ---- many ---- */
