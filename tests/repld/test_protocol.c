@@ -288,6 +288,27 @@ static struct located lookup(struct rig *g, const char *key)
 	return l;
 }
 
+struct located_many {
+	bool done;
+	int err;
+	size_t n;
+	struct repld_location v[REPLD_LOOKUP_MANY]; /* but for stale_sites */
+	uint64_t stale[REPLD_LOOKUP_MANY];          /* the first of each */
+};
+
+static void on_located_many(void *arg, int err, const struct repld_location *v, size_t n)
+{
+	struct located_many *l = arg;
+
+	l->done = true;
+	l->err = err;
+	l->n = n;
+	for (size_t i = 0; i < n; i++) {
+		l->v[i] = v[i];
+		l->stale[i] = v[i].n_stale ? v[i].stale_sites[0] : 0;
+	}
+}
+
 static bool has(uint32_t site, const char *key, const char *body)
 {
 	const char *got = fake_get(&world, site, key, NULL);
@@ -301,6 +322,51 @@ static bool clean(struct rig *g, const char *key)
 }
 
 /* ---- the tests ---- */
+
+/* Keys that are decided, granted and unknown, in memory and not, as many as a message takes. */
+Test(protocol, looks_many_keys_up_at_once, .timeout = 30)
+{
+	static struct located_many l;
+	struct rig g = {0};
+	struct put decided = {.key = "decided", .body = "hello", .n_async = 1}, granted = {.key = "granted", .body = "x", .n_async = 1};
+	char names[REPLD_LOOKUP_MANY][16];
+	struct slice keys[REPLD_LOOKUP_MANY];
+
+	rig_new(&g);
+	fake_knobs(&world, 3)->hold_prepared = true;
+	to_granted(&g, &decided);
+	complete_at(&decided, 1);
+	complete_at(&decided, 2);
+	commit(&decided, SITE_DONE, SITE_DONE);
+	UNTIL(&g, repld_client_open_writes(g.c) == 0);
+	to_granted(&g, &granted);
+	for (size_t i = 0; i < REPLD_LOOKUP_MANY; i++) {
+		snprintf(names[i], sizeof(names[i]), "none-%zu", i);
+		keys[i] = slice_str(names[i]);
+	}
+	keys[7] = SLICE_LIT("granted");
+	keys[200] = SLICE_LIT("decided");
+	repld_lookup_many(g.c, keys, REPLD_LOOKUP_MANY, on_located_many, &l);
+	UNTIL(&g, l.done);
+	cr_assert_eq(l.err, 0);
+	cr_assert_eq(l.n, REPLD_LOOKUP_MANY);
+	for (size_t i = 0; i < l.n; i++)
+		cr_assert_eq(l.v[i].known, i == 7 || i == 200, "%zu", i);
+	cr_assert(!l.v[7].decided && gen_is_none(&l.v[7].gen) && l.v[7].n_stale == 1 && l.stale[7] == 3);
+	cr_assert(l.v[200].decided && !l.v[200].deleted && gen_cmp(&l.v[200].gen, &decided.gen) == 0 && l.v[200].size == 5);
+	cr_assert_eq(l.stale[200], 3u);
+	cr_assert_str_eq(l.v[200].etag, lookup(&g, "decided").loc.etag);
+	complete_at(&granted, 1);
+	complete_at(&granted, 2);
+	commit(&granted, SITE_DONE, SITE_DONE);
+	fake_release(&world, 3);
+	UNTIL(&g, clean(&g, "decided") && clean(&g, "granted"));
+	l.done = false;
+	repld_lookup_many(g.c, keys + 200, 1, on_located_many, &l);
+	UNTIL(&g, l.done);
+	cr_assert(l.n == 1 && !l.v[0].known);
+	rig_down(&g);
+}
 
 Test(protocol, a_write_reaches_every_site_and_leaves_nothing_behind, .timeout = 30)
 {
