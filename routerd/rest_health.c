@@ -190,7 +190,7 @@ static bool site_unready(const struct worker *w, const struct site_conf *conf, i
 	} else if (st.circuit == CIRCUIT_OPEN) {
 		strbuf_adds(why, "has its circuit open: ");
 		add_reason(&st, "failed too often", why);
-	} else if (max_lag_ms >= 0 && stats_total(w->stats, STAT_REPL_USABLE) == 0) {
+	} else if (max_lag_ms >= 0 && (!repld_client_is_up(w->repld) || stats_total(w->stats, STAT_REPL_USABLE) == 0)) {
 		strbuf_adds(why, "may lag: repld does not tell");
 	} else if (max_lag_ms >= 0 && lag_ms > max_lag_ms) {
 		conf_format_duration(max_lag_ms, limit);
