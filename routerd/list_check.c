@@ -209,6 +209,7 @@ static void on_head(void *arg, const struct site_result *r, const struct object_
 	struct list_row *row = &c->m->rows[c->e->row_at + c->row];
 
 	c->h = NULL;
+	list_merge_arm_timer(c->m);
 	row->tag = SITE_LIST_UNTAGGED; /* unless it says otherwise, it is no reason to prefer it */
 	if (info) {
 		row->tag = info->gen_tagged ? SITE_LIST_TAGGED : SITE_LIST_UNTAGGED;

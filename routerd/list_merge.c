@@ -28,7 +28,7 @@ static bool waits_for_pages(const struct list_merge *m)
 }
 
 /* How long a site may be silent: not for long when others of this list have answered. */
-static void arm_timer(struct list_merge *m)
+void list_merge_arm_timer(struct list_merge *m)
 {
 	int64_t ms = PAGE_MS;
 	struct timeval tv;
@@ -60,7 +60,7 @@ static void on_changed(void *arg)
 		disarm_timer(m);
 		m->ready(m->arg);
 	} else if (!m->hurries && evtimer_pending(m->timer, NULL)) {
-		arm_timer(m);
+		list_merge_arm_timer(m);
 	}
 }
 
@@ -71,7 +71,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd, (void)what;
 	m->hurries = false;
 	if (m->checking) {
-		arm_timer(m);
+		list_merge_arm_timer(m);
 		list_check_expire(m);
 		return;
 	}
@@ -85,7 +85,10 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 /* Pages that have lain here for too long are asked for again: see list_merge.h. */
 static void rewind_old_pages(struct list_merge *m)
 {
-	int64_t oldest = clock_mono_ms() - m->w->conf->replication.in_doubt_ms / 2;
+	int64_t age = m->w->conf->replication.in_doubt_ms / 2, oldest;
+
+	/* Not because others were waited for: two slow sites would make each other's pages old for ever. */
+	oldest = clock_mono_ms() - (age > 2 * PAGE_MS ? age : 2 * PAGE_MS);
 
 	for (size_t i = 0; i < m->n; i++) {
 		struct list_source *s = &m->v[i];
@@ -326,13 +329,13 @@ enum list_next list_merge_next(struct list_merge *m, struct list_item *out)
 		rewind_old_pages(m);
 		ask_for_pages(m);
 		if (fill(m) && m->n_entries == 0) {
-			arm_timer(m);
+			list_merge_arm_timer(m);
 			return LIST_WAIT;
 		}
 		ask_for_pages(m);
 		m->checking = !list_check_round(m);
 		if (m->checking)
-			arm_timer(m); /* for what sites are asked now */
+			list_merge_arm_timer(m); /* for what sites are asked now */
 	}
 	return LIST_WAIT;
 }

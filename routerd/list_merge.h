@@ -10,7 +10,7 @@
  *
  * A row may have been read at a site while a tombstone was on its way there. That shows as long as the cell is still dirty when
  * the row is merged: repld keeps a tombstone for replication.in_doubt after the last site has it, and a page that has lain here for
- * half of that is asked for again.
+ * half of that (at least 30 s) is asked for again.
  */
 #ifndef GFS_LIST_MERGE_H
 #define GFS_LIST_MERGE_H
@@ -100,6 +100,7 @@ void list_check_stop(struct list_merge *m);
 void list_check_expire(struct list_merge *m); /* the sites' time is up */
 bool list_rows_differ(const struct list_row *a, const struct list_row *b);
 void list_check_done(struct list_merge *m);
+void list_merge_arm_timer(struct list_merge *m); /* again, when a site has answered */
 /* The copy to tell of a clean key, when the generations of all that could matter are known; else NULL. */
 const struct list_row *list_best_copy(const struct list_row *v, size_t n);
 
