@@ -128,7 +128,7 @@ static void release(struct fault_core *c, unsigned rule)
 static void turn(struct fault_core *c)
 {
 	int64_t now = fault_core_now_ms(c), next = INT64_MAX;
-	bool refusing = false, frozen = false;
+	bool refusing = false, frozen = false, muted = false;
 	struct fault_rule **at = &c->rules, *r;
 	struct timeval tv;
 
@@ -147,6 +147,7 @@ static void turn(struct fault_core *c)
 		if (r->active) {
 			refusing |= r->kind == FAULT_REFUSE;
 			frozen |= r->kind == FAULT_FREEZE;
+			muted |= r->kind == FAULT_MUTE;
 		}
 		if (!r->active && r->from_ms < next)
 			next = r->from_ms;
@@ -156,6 +157,7 @@ static void turn(struct fault_core *c)
 	}
 	set_refusing(c, refusing);
 	set_frozen(c, frozen);
+	c->muted = muted;
 	if (next == INT64_MAX)
 		return;
 	tv = (struct timeval){(next - now) / 1000, (next - now) % 1000 * 1000};

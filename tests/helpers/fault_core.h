@@ -23,10 +23,11 @@ struct fault_core {
 	unsigned last_id;
 	uint64_t random;
 	int64_t began_ms;
-	bool refusing, frozen;
+	bool refusing, frozen, muted;
 	struct fault_pair *pairs;
 	unsigned n_open; /* connections of clients */
 	uint64_t n_requests, n_faults, up_bytes; /* bytes of requests */
+	uint64_t cut_up_after; /* the connection ends on which up_bytes pass this; 0: never */
 	FILE *log; /* may be NULL */
 };
 

@@ -358,7 +358,7 @@ static void feed_answer(struct fault_pair *p, char *bytes, size_t n)
 		p->doomed = true;
 		return;
 	}
-	if (p->kind == FAULT_LOST && p->head_done) {
+	if (p->core->muted || (p->kind == FAULT_LOST && p->head_done)) {
 		p->doomed = true;
 		return;
 	}
@@ -513,6 +513,8 @@ static void feed_request(struct fault_pair *p, const char *bytes, size_t n)
 			return;
 		}
 		p->core->up_bytes += took;
+		if (p->core->cut_up_after && p->core->up_bytes > p->core->cut_up_after)
+			p->doomed = true;
 		if (p->swallow)
 			evbuffer_drain(p->store.out, evbuffer_get_length(p->store.out));
 		else

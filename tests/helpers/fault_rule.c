@@ -17,12 +17,18 @@ static const struct {
 	enum fault_kind kind;
 	enum fault_arg arg;
 } kinds[] = {
-	{"refuse", FAULT_REFUSE, ARG_NEVER}, {"freeze", FAULT_FREEZE, ARG_NEVER}, {"hang", FAULT_HANG, ARG_NEVER},
+	{"refuse", FAULT_REFUSE, ARG_NEVER}, {"freeze", FAULT_FREEZE, ARG_NEVER}, {"mute", FAULT_MUTE, ARG_NEVER},
+	{"hang", FAULT_HANG, ARG_NEVER},
 	{"reset", FAULT_RESET, ARG_MAYBE}, {"lost", FAULT_LOST, ARG_NEVER}, {"first-byte", FAULT_FIRST_BYTE, ARG_MUST},
 	{"slow", FAULT_SLOW, ARG_MUST}, {"cut", FAULT_CUT, ARG_MUST}, {"stall", FAULT_STALL, ARG_MUST},
 	{"cut-up", FAULT_CUT_UP, ARG_MUST}, {"wrong-length", FAULT_LENGTH, ARG_MUST}, {"wrong-etag", FAULT_ETAG, ARG_NEVER},
 	{"wrong-bytes", FAULT_BYTES, ARG_MAYBE},
 };
+
+bool fault_kind_is_global(enum fault_kind kind)
+{
+	return kind == FAULT_REFUSE || kind == FAULT_FREEZE || kind == FAULT_MUTE;
+}
 
 static bool number(const char *text, int64_t *out)
 {
@@ -99,8 +105,7 @@ struct fault_rule *fault_rule_parse(char *line, int64_t now_ms, const char **why
 	*why_out = word ? parse_kind(r, word) : "no fault";
 	while (!*why_out && (word = strtok_r(NULL, " \t\r\n", &save)))
 		*why_out = parse_option(r, word, now_ms);
-	if (!*why_out && (r->kind == FAULT_REFUSE || r->kind == FAULT_FREEZE) &&
-	    (r->method[0] || r->path[0] || r->p < 1 || r->times >= 0))
+	if (!*why_out && fault_kind_is_global(r->kind) && (r->method[0] || r->path[0] || r->p < 1 || r->times >= 0))
 		*why_out = "this fault is the whole store's";
 	if (*why_out) {
 		free(r);
@@ -113,7 +118,7 @@ struct fault_rule *fault_rule_parse(char *line, int64_t now_ms, const char **why
 
 bool fault_rule_fits(const struct fault_rule *r, const char *method, const char *path)
 {
-	if (r->kind == FAULT_REFUSE || r->kind == FAULT_FREEZE || r->times == 0)
+	if (fault_kind_is_global(r->kind) || r->times == 0)
 		return false;
 	if (r->method[0] && strcmp(r->method, method) != 0)
 		return false;

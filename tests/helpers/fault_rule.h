@@ -6,6 +6,7 @@
  *
  *   refuse            the listener is closed and every connection ends; reopens on the same port
  *   freeze            nothing moves on any connection; goes on afterwards (a stopped process)
+ *   mute              every answer that begins is dropped, and its connection ends, whenever its request came
  *   hang              the request is taken and never answered
  *   reset[:N]         RST at the request, or after N bytes of the answer's body
  *   lost              the request reaches the store, its answer is dropped and the connection ends
@@ -17,7 +18,7 @@
  *   wrong-length:+-N  Content-Length differs by N from what is sent; when bigger, the connection ends after the body
  *   wrong-etag        another ETag in the answer
  *   wrong-bytes[:N]   byte N of the answer's body is flipped
- * refuse and freeze are the whole store's: they take no method, path, p or times.
+ * refuse, freeze and mute are the whole store's: they take no method, path, p or times.
  */
 #ifndef GFS_TEST_FAULT_RULE_H
 #define GFS_TEST_FAULT_RULE_H
@@ -29,6 +30,7 @@ enum fault_kind {
 	FAULT_NONE,
 	FAULT_REFUSE,
 	FAULT_FREEZE,
+	FAULT_MUTE,
 	FAULT_HANG,
 	FAULT_RESET,
 	FAULT_LOST,
@@ -58,6 +60,7 @@ struct fault_rule {
 	bool active;               /* the caller's: its time has come */
 };
 
+bool fault_kind_is_global(enum fault_kind kind); /* it is not about single requests */
 /* Returns owned, or NULL and why. The line is written into. now_ms: what at= and for= count from. */
 struct fault_rule *fault_rule_parse(char *line, int64_t now_ms, const char **why_out);
 /* dice: 0 to 1, drawn for every rule that fits. Counts down times. */

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "common/site_s3.h"
+#include "tests/helpers/fault_core.h"
 
 #define MIB (1024 * 1024)
 #define NAMESPACE "11111111-2222-3333-4444-555555555555"
@@ -95,21 +96,20 @@ int do_probe(struct exercise *x);
 int do_claim(struct exercise *x);
 size_t count_uploads(struct exercise *x); /* open multipart uploads of the bucket */
 
-/* A relay to the store. */
-enum relay_mode { RELAY_PASS, RELAY_CUT, RELAY_SWALLOW, RELAY_STALL };
+/* A relay to the store: tests/helpers/fault_core.h on the test's own loop. */
+enum relay_mode {
+	RELAY_PASS,
+	RELAY_CUT,     /* all open ones; new ones are refused */
+	RELAY_SWALLOW, /* requests pass, answers do not and the connection ends */
+	RELAY_STALL,   /* nothing moves */
+};
 struct relay {
-	struct exercise *x;
-	struct event *listener;
-	int fd, port;
-	enum relay_mode mode;  /* SWALLOW: requests pass, answers do not and the connection ends; STALL: nothing moves */
-	uint64_t up_bytes;     /* to the store so far */
-	uint64_t cut_up_after; /* CUT when this many bytes have gone up; 0: never */
-	size_t n_open;
-	struct relay_pair *pairs;
+	struct fault_core core;
 };
 void relay_begin(struct relay *r, struct exercise *x);
 void relay_end(struct relay *r);
-void relay_set(struct relay *r, enum relay_mode mode); /* CUT: all open ones, and new ones */
+void relay_set(struct relay *r, enum relay_mode mode); /* PASS, too, ends all connections */
+void relay_cut_up_after(struct relay *r, uint64_t bytes); /* from now on; until relay_set() */
 void exercise_use_relay(struct exercise *x, struct relay *r);
 
 void test_scripted(void);

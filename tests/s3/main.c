@@ -3,6 +3,7 @@
  * _SECRET_KEY name (tests/helpers/rgw.sh prints them), if there is one. Arguments: the names of the tests to run. */
 #include "config.h"
 
+#include <signal.h>
 #include <stdlib.h>
 
 #include "common/log.h"
@@ -22,6 +23,7 @@ int main(int argc, char **argv)
 {
 	bool store = getenv("GFS_TEST_S3_ENDPOINT") != NULL;
 
+	signal(SIGPIPE, SIG_IGN); /* of the relay */
 	if (getenv("GFS_TEST_DEBUG"))
 		log_set_level(LOG_LVL_DEBUG);
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {

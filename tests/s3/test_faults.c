@@ -112,14 +112,14 @@ static void answer_lost(struct exercise *x, struct relay *r)
 		body_etag(v[i].body, PART, 2, etag);
 		put_open(x, "lost", v[i].size, PART);
 		CHECK(put_body(x, 0, v[i].body, MIB, 2) && put_close(x), "%s", x->last.reason);
-		r->mode = RELAY_SWALLOW;
+		relay_set(r, RELAY_SWALLOW);
 		CHECK(put_finish_with(x, etag) != 0 && x->last.outcome == SITE_UNKNOWN, "case %zu: outcome %d: %s", i, x->last.outcome,
 		      x->last.reason);
 		CHECK(x->last.connected, "connected");
 		relay_set(r, RELAY_PASS);
 		CHECK(do_head(x, "lost") == 0 && strcmp(x->last.info.etag, etag) == 0, "case %zu: %s", i, x->last.reason);
 	}
-	r->mode = RELAY_SWALLOW;
+	relay_set(r, RELAY_SWALLOW);
 	CHECK(do_delete(x, "lost") != 0 && x->last.outcome == SITE_UNKNOWN, "%s", x->last.reason);
 	relay_set(r, RELAY_PASS);
 	CHECK(do_head(x, "lost") == GFS_ERR_NO_SUCH_KEY, "%s", x->last.reason);
@@ -139,8 +139,7 @@ static void cut_in_body(struct exercise *x, struct relay *r)
 
 		relay_set(r, RELAY_PASS);
 		CHECK(do_delete(x, "cut") == 0, "%s", x->last.reason);
-		r->up_bytes = 0;
-		r->cut_up_after = v[i].cut;
+		relay_cut_up_after(r, v[i].cut);
 		put_open(x, "cut", v[i].size, v[i].part);
 		CHECK(!put_body(x, 0, v[i].body, 131072, 2) || !put_close(x), "case %zu: not cut", i);
 		CHECK(x->last.outcome == SITE_FAILED && x->last.err && x->last.connected, "case %zu: %d %s", i, x->last.outcome,
@@ -183,7 +182,7 @@ static void times_out(struct exercise *x, struct relay *r)
 	/* a caller that takes its time is not the store's fault */
 	run_ms(x, 700);
 	CHECK(!x->last.done, "%s", x->last.reason);
-	r->mode = RELAY_STALL;
+	relay_set(r, RELAY_STALL);
 	began = clock_mono_ms();
 	CHECK(put_finish_with(x, etag) == GFS_ERR_TIMEOUT && x->last.outcome == SITE_UNKNOWN, "%d %s", x->last.outcome,
 	     x->last.reason);

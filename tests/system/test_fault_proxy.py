@@ -105,6 +105,9 @@ def test_the_whole_store(make):
     assert isinstance(ask(p), ConnectionRefusedError)
     p.resume()
     assert ask(p)[2] == DATA
+    mute = p.fault("mute")
+    assert isinstance(ask(p), http.client.RemoteDisconnected)
+    p.off(mute)
     p.fault("freeze", for_ms=300)
     assert ask(p, timeout=5)[2] == DATA
     assert p.requests("GET")[-1].at_ms >= 300 and p.stats()["faults"] == 0
@@ -135,7 +138,8 @@ def test_schedules(make, tmp):
 
 @pytest.mark.parametrize("line, why", [
     ("fault foo", "no such fault"), ("fault cut", "needs an argument"), ("fault hang:3", "bad argument"), ("fault 200", "a status is"),
-    ("fault refuse p=0.5", "whole store"), ("fault hang for=x", "not a number"), ("fault hang x=1", "no such option"), ("fault hang x", "without ="), ("off 77", "no such id"),
+    ("fault refuse p=0.5", "whole store"), ("fault hang for=x", "not a number"), ("fault hang x=1", "no such option"),
+    ("fault hang x", "without ="), ("off 77", "no such id"),
     ("schedule /nowhere", "cannot be opened"), ("nonsense", "no such command")])
 def test_bad_commands_are_refused(make, line, why):
     with pytest.raises(AssertionError, match=why):
