@@ -4,6 +4,11 @@
 
 #include "runs.h"
 
+int64_t runs_when(uint64_t told_us, int64_t now_us)
+{
+	return told_us < (uint64_t)now_us ? (int64_t)told_us : now_us;
+}
+
 void runs_add_good(struct runs *r, int64_t at_us)
 {
 	size_t kept = 0;

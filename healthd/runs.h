@@ -23,6 +23,8 @@ struct runs {
 	size_t n;
 };
 
+/* When a peer says that something was: never later than now, or what it told would outlive all that comes. */
+int64_t runs_when(uint64_t told_us, int64_t now_us);
 void runs_add_good(struct runs *r, int64_t at_us);
 void runs_add_faults(struct runs *r, const struct run *run); /* dropped when a good answer came later than it began */
 uint64_t runs_faults(const struct runs *r);

@@ -181,14 +181,15 @@ void watch_judge_retry(struct watch *w)
 
 static void watch_add_up(struct watch_traffic *t, const struct msg_outcomes *m, bool gave_up)
 {
+	int64_t now_us = clock_mono_us();
 	struct run run = {
-		.from_us = m->has_run_from_us ? (int64_t)m->run_from_us : clock_mono_us(), .faults = m->run, .timeouts = m->timeouts,
+		.from_us = m->has_run_from_us ? runs_when(m->run_from_us, now_us) : now_us, .faults = m->run, .timeouts = m->timeouts,
 	};
 
 	t->goods += m->goods;
 	t->faults += m->faults;
 	if (m->goods)
-		runs_add_good(&t->runs, m->has_good_at_us ? (int64_t)m->good_at_us : clock_mono_us());
+		runs_add_good(&t->runs, m->has_good_at_us ? runs_when(m->good_at_us, now_us) : now_us);
 	runs_add_faults(&t->runs, &run);
 	if (m->faults)
 		t->fault_ms = clock_real_ms();

@@ -54,3 +54,16 @@ Test(runs, are_bounded)
 	runs_add_good(&r, 2000);
 	cr_assert(r.n == 0 && runs_faults(&r) == 0);
 }
+
+/* A good answer of a time to come would hide every fault until then, a fault no good answer could end. */
+Test(runs, no_peer_tells_of_the_future)
+{
+	struct runs r = {.n = 0};
+
+	cr_assert(runs_when(40, 50) == 40 && runs_when(60, 50) == 50 && runs_when(UINT64_MAX, 50) == 50);
+	runs_add_good(&r, runs_when(INT64_MAX, 50));
+	runs_add_faults(&r, &(struct run){runs_when(UINT64_MAX, 60), 3, 0});
+	cr_assert_eq(runs_faults(&r), 3);
+	runs_add_good(&r, 61);
+	cr_assert_eq(runs_faults(&r), 0);
+}
