@@ -131,6 +131,7 @@ static inline struct slice file_name_key(const struct file_name *n)
 int file_openat(int at, const char *path, uint64_t flags, uint64_t resolve);
 /* Reads what is in memory: like pread(), or -1 with EAGAIN when the disk would have to be read. */
 ssize_t file_read_now(int fd, void *p, size_t n, uint64_t off);
+int file_write_all(int fd, const char *p, size_t n); /* 0 or an errno */
 /* A fresh descriptor of ROOT. */
 int file_root_open(const struct site_file *sf, int *fd_out, struct file_err *err) GFS_MUST_USE;
 /* 0 when ROOT holds our marker: one fstatat() when it is the marker seen last. */

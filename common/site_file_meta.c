@@ -311,20 +311,6 @@ int file_meta_read(const struct site_file *sf, int root, const struct file_name 
 	return 0;
 }
 
-static int write_whole(int fd, const char *p, size_t n)
-{
-	ssize_t w;
-
-	for (; n > 0; p += w, n -= (size_t)w) {
-		w = write(fd, p, n);
-		if (w < 0 && errno == EINTR)
-			w = 0;
-		else if (w < 0)
-			return errno;
-	}
-	return 0;
-}
-
 int file_meta_write(struct site_file *sf, int root, const struct file_meta *m)
 {
 	struct strbuf text;
@@ -342,7 +328,7 @@ int file_meta_write(struct site_file *sf, int root, const struct file_meta *m)
 	if (fd < 0)
 		e = strbuf_failed(&text) ? ENOMEM : errno;
 	else
-		e = write_whole(fd, text.p, text.n);
+		e = file_write_all(fd, text.p, text.n);
 	if (e == 0 && (file_sync(sf, fd) < 0 || (file_fs_of(sf, dir) < FILE_FS_NAMES && fsync(dir) < 0)))
 		e = errno;
 	if (fd >= 0)

@@ -228,6 +228,20 @@ ssize_t file_read_now(int fd, void *p, size_t n, uint64_t off)
 	return -1;
 }
 
+int file_write_all(int fd, const char *p, size_t n)
+{
+	ssize_t w;
+
+	for (; n > 0; p += w, n -= (size_t)w) {
+		w = write(fd, p, n);
+		if (w < 0 && errno == EINTR)
+			w = 0;
+		else if (w < 0)
+			return errno;
+	}
+	return 0;
+}
+
 /* Whether ext4 has a journal, and on the same device, so that a commit flushes what was written before it. */
 static bool journals_itself(dev_t dev)
 {

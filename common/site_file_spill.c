@@ -95,20 +95,6 @@ static void add_sample(struct file_spill *sp, struct slice text)
 	sp->n_texts += text.n;
 }
 
-static int write_all(int fd, const char *p, size_t n)
-{
-	ssize_t w;
-
-	for (; n > 0; p += w, n -= (size_t)w) {
-		w = write(fd, p, n);
-		if (w < 0 && errno == EINTR)
-			w = 0;
-		else if (w < 0)
-			return errno;
-	}
-	return 0;
-}
-
 int file_spill_run(struct file_spill *sp, const struct file_dir *d)
 {
 	char buf[BUFFER];
@@ -135,7 +121,7 @@ int file_spill_run(struct file_spill *sp, const struct file_dir *d)
 		n += text.n;
 		sp->n_bytes += 2 + text.n;
 		if (n > sizeof(buf) - RECORD_MAX) {
-			e = write_all(sp->fd, buf, n);
+			e = file_write_all(sp->fd, buf, n);
 			n = 0;
 		}
 	}
@@ -143,7 +129,7 @@ int file_spill_run(struct file_spill *sp, const struct file_dir *d)
 	run->n = sp->n_samples - run->first;
 	if (e == 0 && sp->n_bytes > SPILL_BYTES_MAX)
 		e = EFBIG;
-	return e ? e : write_all(sp->fd, buf, n);
+	return e ? e : file_write_all(sp->fd, buf, n);
 }
 
 static int sample_cmp(const void *a, const void *b, void *arg)
