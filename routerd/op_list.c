@@ -66,6 +66,7 @@ static void list_fail(struct list *l)
 	struct strbuf text = STRBUF_INIT;
 	bool all_timed_out = true;
 	struct request *req;
+	char q[LOG_QUOTE_MAX];
 
 	strbuf_adds(&text, "no answer from ");
 	for (const char *sep = ""; (s = next_failed(l, s)); sep = ", ") {
@@ -73,7 +74,7 @@ static void list_fail(struct list *l)
 		all_timed_out = all_timed_out && s->err == GFS_ERR_TIMEOUT;
 	}
 	if (l->started)
-		log_warn("event=list-cut request_id=%s why=\"%s\"", l->req->id, strbuf_str(&text));
+		log_warn("event=list-cut request_id=%s why=%s", l->req->id, log_quote(q, sizeof(q), strbuf_slice(&text)));
 	req = list_detach(l);
 	list_free(l);
 	if (req->responded)
