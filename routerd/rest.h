@@ -21,6 +21,17 @@ void rest_sites_drain(struct request *req, struct slice name, bool drained);
 /* rest_replicate.c */
 void rest_replicate(struct request *req);
 
+/* rest_query.c: takes the parameters of these names, each at most once, of at most value_max bytes of UTF-8 without NUL. False: why
+ * says what is wrong. To be freed in either case. */
+#define REST_QUERY_MAX 5
+struct rest_query {
+	struct strbuf value[REST_QUERY_MAX]; /* of each name; empty when it was not given */
+	unsigned given;                      /* bits */
+	char why[200];
+};
+bool rest_query_read(struct slice query, const char *const names[], unsigned n, size_t value_max, struct rest_query *q);
+void rest_query_free(struct rest_query *q);
+
 /* rest_json.c: reads a JSON object of at most 1 MiB as the body, then calls cb with it (borrowed). Answers errors itself (400, 408,
  * 413); the operation's req->op, on_abort are not in use until cb. */
 #define REST_JSON_MAX (1u << 20)

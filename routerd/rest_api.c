@@ -5,8 +5,6 @@
  */
 #include "config.h"
 
-#include <stdio.h>
-
 #include "common/http/fields.h"
 #include "common/key.h"
 
@@ -71,47 +69,18 @@ enum list_param { LIST_PREFIX, LIST_START_AFTER, LIST_DELIMITER, LIST_LIMIT, LIS
 
 static const char *const list_params[LIST_PARAMS] = {"prefix", "start_after", "delimiter", "limit", "strict"};
 
-/* NULL, or what is wrong with the query; value: of each parameter, initialised; seen: bits of those that were given. */
-static const char *read_list_query(struct slice query, struct strbuf value[LIST_PARAMS], unsigned *seen, char why[200])
+/* NULL, or what is wrong with them. */
+static const char *take_list_args(const struct rest_query *q, struct op_list_args *args)
 {
-	while (query.n > 0) {
-		const char *amp = memchr(query.p, '&', query.n);
-		struct slice pair = slice_of(query.p, amp ? (size_t)(amp - query.p) : query.n);
-		const char *eq = memchr(pair.p, '=', pair.n);
-		struct slice name = slice_of(pair.p, eq ? (size_t)(eq - pair.p) : pair.n);
-		unsigned i = 0;
+	struct slice strict = strbuf_slice(&q->value[LIST_STRICT]);
 
-		query = amp ? slice_of(amp + 1, query.n - pair.n - 1) : slice_of(NULL, 0);
-		if (pair.n == 0)
-			continue;
-		while (i < LIST_PARAMS && !url_query_get(pair, list_params[i], &value[i]))
-			i++;
-		if (i == LIST_PARAMS || *seen & 1u << i) {
-			snprintf(why, 200, "%.*s: %s", (int)(name.n < 100 ? name.n : 100), name.p,
-			         i == LIST_PARAMS ? "no such parameter" : "given twice");
-			return why;
-		}
-		*seen |= 1u << i;
-		if (strbuf_failed(&value[i]) || !utf8_valid(strbuf_slice(&value[i])) ||
-		    memchr(strbuf_str(&value[i]), '\0', value[i].n)) {
-			snprintf(why, 200, "%s: too long or not UTF-8", list_params[i]);
-			return why;
-		}
-	}
-	return NULL;
-}
-
-static const char *take_list_args(const struct strbuf value[LIST_PARAMS], unsigned seen, struct op_list_args *args)
-{
-	struct slice strict = strbuf_slice(&value[LIST_STRICT]);
-
-	args->prefix = strbuf_slice(&value[LIST_PREFIX]);
-	args->start_after = strbuf_slice(&value[LIST_START_AFTER]);
-	args->delimiter = strbuf_slice(&value[LIST_DELIMITER]);
+	args->prefix = strbuf_slice(&q->value[LIST_PREFIX]);
+	args->start_after = strbuf_slice(&q->value[LIST_START_AFTER]);
+	args->delimiter = strbuf_slice(&q->value[LIST_DELIMITER]);
 	args->strict = slice_eq_str(strict, "1");
-	if (seen & 1u << LIST_LIMIT && !parse_limit(strbuf_slice(&value[LIST_LIMIT]), &args->limit))
+	if (q->given & 1u << LIST_LIMIT && !parse_limit(strbuf_slice(&q->value[LIST_LIMIT]), &args->limit))
 		return "limit: not a number of 0 or more";
-	if (seen & 1u << LIST_STRICT && !args->strict && !slice_eq_str(strict, "0"))
+	if (q->given & 1u << LIST_STRICT && !args->strict && !slice_eq_str(strict, "0"))
 		return "strict: neither 0 nor 1";
 	if (args->delimiter.n > KEY_MAX)
 		return "delimiter: longer than any key";
@@ -120,25 +89,18 @@ static const char *take_list_args(const struct strbuf value[LIST_PARAMS], unsign
 
 static void handle_list(struct request *req, struct slice rest)
 {
-	struct strbuf value[LIST_PARAMS];
 	struct op_list_args args = {0};
-	unsigned seen = 0;
+	struct rest_query q;
 	const char *bad;
-	char why[200];
 
 	(void)rest;
 	req->op_name = "list";
-	for (unsigned i = 0; i < LIST_PARAMS; i++)
-		strbuf_init(&value[i], QUERY_VALUE_MAX);
-	bad = read_list_query(req->head.query, value, &seen, why);
-	if (!bad)
-		bad = take_list_args(value, seen, &args);
+	bad = rest_query_read(req->head.query, list_params, LIST_PARAMS, QUERY_VALUE_MAX, &q) ? take_list_args(&q, &args) : q.why;
 	if (bad)
 		response_error(req, GFS_ERR_INVALID, bad);
 	else
 		op_list(req, &args);
-	for (unsigned i = 0; i < LIST_PARAMS; i++)
-		strbuf_free(&value[i]);
+	rest_query_free(&q);
 }
 
 static void handle_object(struct request *req, struct slice key)

@@ -18,41 +18,6 @@
 
 #define QUERY_VALUE_MAX 256
 
-/* ---- the query ---- */
-
-/* Takes the known parameters, each at most once, into value. False: answered with 400. */
-static bool take_query(struct request *req, const char *const names[], struct strbuf value[], bool given[], unsigned n)
-{
-	struct slice query = req->head.query;
-	char text[200] = "";
-
-	for (unsigned i = 0; i < n; i++) {
-		strbuf_init(&value[i], QUERY_VALUE_MAX);
-		given[i] = false;
-	}
-	while (query.n > 0 && !text[0]) {
-		const char *amp = memchr(query.p, '&', query.n);
-		struct slice pair = slice_of(query.p, amp ? (size_t)(amp - query.p) : query.n);
-		unsigned i = 0;
-
-		query = amp ? slice_of(amp + 1, query.n - pair.n - 1) : slice_of(NULL, 0);
-		if (pair.n == 0)
-			continue;
-		while (i < n && !url_query_get(pair, names[i], &value[i]))
-			i++;
-		if (i == n || given[i])
-			snprintf(text, sizeof(text), "%.*s: %s", (int)(pair.n < 100 ? pair.n : 100), pair.p,
-			         i == n ? "no such parameter" : "given twice");
-		else if (strbuf_failed(&value[i]) || memchr(strbuf_str(&value[i]), '\0', value[i].n))
-			snprintf(text, sizeof(text), "%s: not a value for it", names[i]);
-		else
-			given[i] = true;
-	}
-	if (text[0])
-		response_error(req, GFS_ERR_INVALID, text);
-	return !text[0];
-}
-
 /* ---- healthz ---- */
 
 static int name_cmp(const void *a, const void *b)
@@ -120,17 +85,19 @@ void rest_healthz(struct request *req)
 	static const char *const names[] = {"verbose"};
 	const struct worker *w = req->worker;
 	const struct worker_site *sites[ROUTE_MAX];
-	struct strbuf out = STRBUF_INIT, value[1];
-	bool given[1], verbose, degraded = false;
+	struct strbuf out = STRBUF_INIT;
+	struct rest_query q;
+	bool verbose, degraded = false;
 	size_t n = w->n_sites < ROUTE_MAX ? w->n_sites : ROUTE_MAX;
 
 	req->op_name = "healthz";
-	if (!take_query(req, names, value, given, 1)) {
-		strbuf_free(&value[0]);
+	if (!rest_query_read(req->head.query, names, 1, QUERY_VALUE_MAX, &q)) {
+		response_error(req, GFS_ERR_INVALID, q.why);
+		rest_query_free(&q);
 		return;
 	}
-	verbose = given[0] && !slice_eq_str(strbuf_slice(&value[0]), "0");
-	strbuf_free(&value[0]);
+	verbose = q.given && !slice_eq_str(strbuf_slice(&q.value[0]), "0");
+	rest_query_free(&q);
 	for (size_t i = 0; i < n; i++) {
 		sites[i] = &w->sites[i];
 		degraded = degraded || is_degrading(w, w->sites[i].conf);
@@ -234,25 +201,29 @@ static void answer_suite(struct request *req)
 
 void rest_readyz(struct request *req)
 {
-	static const char *const names[] = {"site", "max_lag"};
-	struct strbuf value[2];
-	bool given[2];
+	enum { SITE, MAX_LAG };
+	static const char *const names[] = {[SITE] = "site", [MAX_LAG] = "max_lag"};
+	struct rest_query q;
 	int64_t max_lag_ms = -1;
+	bool site, lag;
 
 	req->op_name = "readyz";
-	if (!take_query(req, names, value, given, 2))
-		goto out;
-	if (given[0] && value[0].n == 0)
+	if (!rest_query_read(req->head.query, names, 2, QUERY_VALUE_MAX, &q)) {
+		response_error(req, GFS_ERR_INVALID, q.why);
+		rest_query_free(&q);
+		return;
+	}
+	site = q.given & 1u << SITE;
+	lag = q.given & 1u << MAX_LAG;
+	if (site && q.value[SITE].n == 0)
 		response_error(req, GFS_ERR_INVALID, "site: empty");
-	else if (given[1] && !given[0])
+	else if (lag && !site)
 		response_error(req, GFS_ERR_INVALID, "max_lag: of which site? site is missing");
-	else if (given[1] && conf_parse_duration(strbuf_slice(&value[1]), &max_lag_ms) != 0)
+	else if (lag && conf_parse_duration(strbuf_slice(&q.value[MAX_LAG]), &max_lag_ms) != 0)
 		response_error(req, GFS_ERR_INVALID, "max_lag: not a duration such as 30s");
-	else if (given[0])
-		answer_site(req, strbuf_slice(&value[0]), max_lag_ms);
+	else if (site)
+		answer_site(req, strbuf_slice(&q.value[SITE]), max_lag_ms);
 	else
 		answer_suite(req);
-out:
-	strbuf_free(&value[0]);
-	strbuf_free(&value[1]);
+	rest_query_free(&q);
 }
