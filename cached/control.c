@@ -15,6 +15,10 @@ static void control_show(struct cached *c, struct channel *ch, const struct msg 
 
 	if (show_resume(ch, m))
 		return;
+	if (m->show.what.n > 0) {
+		channel_reply_error(ch, m->id, GFS_ERR_INVALID, "cached shows only its summary");
+		return;
+	}
 	strbuf_addf(&out,
 		    "{\"pid\":%d,\"epoch\":%llu,\"configured\":%s,\"active\":false,\"bytes\":0,\"objects\":0,"
 		    "\"note\":\"this version keeps no objects: every read goes to a site\"}",

@@ -243,7 +243,8 @@ static char *copy_state(const struct globalfs_copy *c)
 /* Why it has its place, and why nothing is known of its copy. */
 static char *copy_why(const struct globalfs_copy *c)
 {
-	char *text = xasprintf("%s%s%s", c->why, *c->why && *c->error ? "; " : "", c->error), *safe = printable(text);
+	const char *error = strstr(c->why, c->error) ? "" : c->error; /* the site's own trouble is told already */
+	char *text = xasprintf("%s%s%s", c->why, *c->why && *error ? "; " : "", error), *safe = printable(text);
 
 	free(text);
 	return safe;
@@ -382,7 +383,7 @@ static bool is_table(const json_t *v)
 	return true;
 }
 
-/* Columns: the fields of all rows, in the order in which they are first seen. */
+/* Columns: the fields of all rows but their sections, in the order in which they are first seen. */
 static size_t table_columns(const json_t *rows, const char **names, size_t max)
 {
 	size_t n = 0, i, k;
@@ -393,11 +394,13 @@ static size_t table_columns(const json_t *rows, const char **names, size_t max)
 		json_object_foreach((json_t *)(uintptr_t)row, name, value) {
 			for (k = 0; k < n && strcmp(names[k], name) != 0; k++)
 				;
-			if (k == n && n < max)
+			if (k == n && n < max && !json_is_object(value))
 				names[n++] = name;
 		}
 	return n;
 }
+
+static void print_sections(const json_t *rows, int indent);
 
 static void print_table(const json_t *rows, int indent)
 {
@@ -425,6 +428,47 @@ static void print_table(const json_t *rows, int indent)
 	for (i = 0; i < (n + 1) * columns; i++)
 		free(cells[i]);
 	free(cells);
+	print_sections(rows, indent);
+}
+
+/* A section that the rows of a table have: a table of its own, with the rows' names. */
+static void print_section(const json_t *rows, const char *section, int indent)
+{
+	json_t *table = json_array(), *copy;
+	const json_t *row, *inner;
+	size_t i;
+
+	json_array_foreach(rows, i, row) {
+		const char *by = json_object_get(row, "name") ? "name" : "id";
+
+		inner = json_object_get(row, section);
+		if (!json_is_object(inner))
+			continue;
+		copy = json_object();
+		if (json_object_get(row, by))
+			json_object_set(copy, by, json_object_get(row, by));
+		json_object_update(copy, (json_t *)(uintptr_t)inner);
+		json_array_append_new(table, copy);
+	}
+	printf("%*s%s:\n", indent, "", section);
+	print_table(table, indent + 2);
+	json_decref(table);
+}
+
+/* Each section once, where the rows first show it. */
+static void print_sections(const json_t *rows, int indent)
+{
+	const json_t *row, *value;
+	const char *name;
+	size_t i, before;
+
+	json_array_foreach(rows, i, row)
+		json_object_foreach((json_t *)(uintptr_t)row, name, value) {
+			for (before = 0; before < i && !json_is_object(json_object_get(json_array_get(rows, before), name)); before++)
+				;
+			if (json_is_object(value) && before == i && indent < 40)
+				print_section(rows, name, indent);
+		}
 }
 
 static void print_value(const json_t *v, int indent)

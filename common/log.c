@@ -245,3 +245,20 @@ void panic(const char *fmt, ...)
 	va_end(ap);
 	abort();
 }
+
+bool log_limit_take(struct log_limit *l, int64_t now_ms, unsigned *held_back_out)
+{
+	*held_back_out = 0;
+	if (l->lines == 0 || now_ms - l->since_ms >= LOG_LIMIT_MS) {
+		l->since_ms = now_ms;
+		l->lines = 0;
+	}
+	if (l->lines == LOG_LIMIT_LINES) {
+		l->held_back++;
+		return false;
+	}
+	l->lines++;
+	*held_back_out = l->held_back;
+	l->held_back = 0;
+	return true;
+}

@@ -36,6 +36,18 @@ void log_error(const char *fmt, ...) GFS_PRINTF(1, 2);
 #define LOG_QUOTE_MAX 512
 const char *log_quote(char *buf, size_t cap, struct slice value);
 
+/* Keeps what happens again and again from filling the log: at most LOG_LIMIT_LINES in LOG_LIMIT_MS. All zero: nothing said yet. */
+#define LOG_LIMIT_LINES 10
+#define LOG_LIMIT_MS 10000
+
+struct log_limit {
+	int64_t since_ms;
+	unsigned lines, held_back;
+};
+
+/* True when the line may be written; then *held_back_out of its kind were not since the last one. Pure. */
+bool log_limit_take(struct log_limit *l, int64_t now_ms, unsigned *held_back_out) GFS_MUST_USE;
+
 /* fatal: the environment refuses us, before ready only; prints "ident: text" and exits with code (1, or 78 for bad
  * configuration). panic: a promise of ours is broken; logs and aborts. No byte from outside may reach either. */
 void fatal(int code, const char *fmt, ...) GFS_PRINTF(2, 3) __attribute__((noreturn));

@@ -45,6 +45,17 @@ static void judge_answer(struct s3_req *rq)
 		           r->status == 404 && strcmp(rq->method, "HEAD") ? " without an S3 error: not an S3 store?" : "");
 }
 
+/* The system's own word where there is one; curl's repeats the address and ends in "Couldn't connect to server". */
+static const char *connect_failure(const struct s3_req *rq, const char *text)
+{
+	long number = 0;
+
+	if (strncmp(text, "Failed to connect to ", 21) != 0 || curl_easy_getinfo(rq->easy, CURLINFO_OS_ERRNO, &number) != CURLE_OK ||
+	    number <= 0)
+		return text;
+	return strerror((int)number);
+}
+
 static void judge_failure(struct s3_req *rq, CURLcode code)
 {
 	const char *text = rq->curl_text[0] ? rq->curl_text : curl_easy_strerror(code);
@@ -53,7 +64,7 @@ static void judge_failure(struct s3_req *rq, CURLcode code)
 	if (rq->connected)
 		s3_req_reason(rq, "connection to %.200s lost: %.250s", rq->site->origin, text);
 	else
-		s3_req_reason(rq, "cannot connect to %.200s: %.250s", rq->site->origin, text);
+		s3_req_reason(rq, "cannot connect to %.200s: %.250s", rq->site->origin, connect_failure(rq, text));
 }
 
 void s3_judge(struct s3_req *rq, CURLcode code)

@@ -81,6 +81,10 @@ static void control_show(struct healthd *h, struct channel *ch, const struct msg
 
 	if (show_resume(ch, m))
 		return;
+	if (m->show.what.n > 0) {
+		channel_reply_error(ch, m->id, GFS_ERR_INVALID, "healthd shows only its summary");
+		return;
+	}
 	strbuf_addf(&out, "{\"pid\":%d,\"epoch\":%" PRIu64 ",\"interval_ms\":%" PRId64 ",\"batches\":%" PRIu64 ",", (int)getpid(),
 		    h->proc->sites->epoch, h->interval_ms, h->batches);
 	strbuf_addf(&out, "\"circuit_breaker\":{\"enabled\":%s,\"threshold\":%u,\"cooldown_ms\":%" PRId64 "},\"sites\":[",

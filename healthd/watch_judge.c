@@ -173,7 +173,7 @@ void watch_judge_retry(struct watch *w)
 {
 	struct breaker b = breaker_after_time(w->breaker, clock_mono_ms());
 
-	watch_circuit(w, &b, "the cooldown is over");
+	watch_circuit(w, &b, w->verdict.state == SITE_STATE_UP ? "its probes are answered: trying it" : "the cooldown is over");
 	watch_publish(w);
 	if (w->breaker.state == CIRCUIT_HALF_OPEN && !watch_is_asking(w))
 		event_active(w->timer, EV_TIMEOUT, 0);

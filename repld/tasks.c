@@ -91,14 +91,20 @@ void task_acted(struct task *t, bool repeated)
 	task_end(t);
 }
 
+static const char *name_of(const struct task *t, uint32_t id)
+{
+	const struct repl_site *rs = queue_site(t->r, id);
+
+	return rs && rs->name ? rs->name : "?";
+}
+
 void task_failed(struct task *t, enum site_outcome outcome, int err, const char *reason)
 {
 	struct site_row *row = task_row(t);
-	const struct repl_site *rs = queue_site(t->r, t->site);
 	char q[LOG_QUOTE_MAX], why[LOG_QUOTE_MAX];
 
 	log_info("event=replication-failed key=%s site=%s outcome=%s err=%s why=%s", log_quote(q, sizeof(q), key_name(t->e)),
-		 rs && rs->name ? rs->name : "?", outcome == SITE_UNKNOWN ? "unknown" : "failed", gfs_err_name(err),
+		 name_of(t, t->site), outcome == SITE_UNKNOWN ? "unknown" : "failed", gfs_err_name(err),
 		 log_quote(why, sizeof(why), slice_str(reason)));
 	stats_add(t->r->stats, STAT_REPL_FAILED, 1);
 	if (row) {
@@ -201,7 +207,7 @@ static void source_lacks(struct task *t)
 
 	if (!task_row(t))
 		return;
-	log_warn("event=source-lacks key=%s site=%u", log_quote(q, sizeof(q), key_name(t->e)), id);
+	log_warn("event=source-lacks key=%s site=%s", log_quote(q, sizeof(q), key_name(t->e)), name_of(t, id));
 	row = row_need(t->e, id, clock_real_ms());
 	row->unconfirmed = true;
 	row->next_ms = clock_real_ms() + t->r->conf->replication.retry_initial_ms;
@@ -270,8 +276,8 @@ static void checked_act(struct task *t, struct site_row *row)
 	char q[LOG_QUOTE_MAX];
 
 	if (!row->unconfirmed) {
-		log_warn("event=surfaced key=%s site=%u what=\"an older act took effect late, repairing\"",
-			 log_quote(q, sizeof(q), key_name(t->e)), t->site);
+		log_warn("event=surfaced key=%s site=%s what=\"an older act took effect late, repairing\"",
+			 log_quote(q, sizeof(q), key_name(t->e)), name_of(t, t->site));
 		row->unconfirmed = true;
 		row->bytes = t->v.deleted ? 0 : t->v.size;
 		row->dirty = true;

@@ -111,13 +111,15 @@ void put_site_lost(struct put_site *s, const struct site_result *r)
 {
 	struct put *p = s->put;
 	unsigned left = 0;
-	char text[256], q[LOG_QUOTE_MAX];
+	char text[256], q[LOG_QUOTE_MAX], more[WORKER_LOG_MORE];
 
 	s->state = PUT_SITE_ENDED;
 	s->outcome = r->outcome == SITE_DONE ? SITE_FAILED : r->outcome;
 	s->err = r->err;
 	snprintf(s->why, sizeof(s->why), "%s", r->reason && r->reason[0] ? r->reason : gfs_err_text(r->err));
-	log_warn("event=put-site-failed request=%s site=%s why=%s", p->id, s->name, log_quote(q, sizeof(q), slice_str(s->why)));
+	if (worker_may_log(p->w, s->id, WORKER_LOG_PUT_FAULT, more))
+		log_warn("event=put-site-failed request=%s site=%s why=%s%s", p->id, s->name, log_quote(q, sizeof(q), slice_str(s->why)),
+		         more);
 	for (size_t i = 0; i < p->n_sites; i++)
 		left += p->sites[i].state != PUT_SITE_ENDED;
 	if (left >= p->targets.write_min)

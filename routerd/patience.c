@@ -5,7 +5,7 @@
 #include "patience.h"
 
 #define PATIENCE_MIN_MS 500
-#define PATIENCE_MAX_MS 5000
+#define PATIENCE_UNKNOWN_MS 2000
 #define PATIENCE_TIMES_P95 16
 #define HEDGE_FLOOR_US 2000 /* below that a second request costs more than it gains */
 #define HEDGE_BURST_READS 200 /* what so many reads earn can be saved up, */
@@ -19,7 +19,9 @@ int64_t patience_ms(int64_t p95_us)
 {
 	int64_t ms;
 
-	if (p95_us <= 0 || p95_us >= (int64_t)PATIENCE_MAX_MS * 1000)
+	if (p95_us <= 0)
+		return PATIENCE_UNKNOWN_MS;
+	if (p95_us >= (int64_t)PATIENCE_MAX_MS * 1000)
 		return PATIENCE_MAX_MS;
 	ms = p95_us * PATIENCE_TIMES_P95 / 1000;
 	if (ms < PATIENCE_MIN_MS)

@@ -9,7 +9,9 @@
 #include "common/conf/conf.h"
 
 /* How long one site may keep a read from the other sites that wait to be asked: many times what its slow reads take (p95_us), so
- * that ending it is worth a fault. 0 = never measured: the longest, since nothing says that the site is slow. */
+ * that ending it is worth a fault. 0 = too few reads to tell: what hardly any site needs, and clients bear. A site that needs more
+ * loses nothing but its turn: when no other has the object it is asked again, with all the time there is. */
+#define PATIENCE_MAX_MS 5000
 int64_t patience_ms(int64_t p95_us);
 
 /* When a read that has no first byte yet is sent to a second site as well; 0: never, for the site was never measured. */

@@ -79,7 +79,7 @@ static void check_completed(struct put *p)
 void put_site_completed(struct put_site *s, const struct site_result *r)
 {
 	struct put *p = s->put;
-	char q[LOG_QUOTE_MAX];
+	char q[LOG_QUOTE_MAX], more[WORKER_LOG_MORE];
 
 	s->state = PUT_SITE_ENDED;
 	s->outcome = r->outcome;
@@ -87,8 +87,9 @@ void put_site_completed(struct put_site *s, const struct site_result *r)
 	s->err = r->err;
 	if (r->outcome != SITE_DONE) {
 		snprintf(s->why, sizeof(s->why), "%s", r->reason && r->reason[0] ? r->reason : gfs_err_text(r->err));
-		log_warn("event=put-site-failed request=%s site=%s outcome=%s why=%s", p->id, s->name,
-		         r->outcome == SITE_FAILED ? "failed" : "unknown", log_quote(q, sizeof(q), slice_str(s->why)));
+		if (worker_may_log(p->w, s->id, WORKER_LOG_PUT_FAULT, more))
+			log_warn("event=put-site-failed request=%s site=%s outcome=%s why=%s%s", p->id, s->name,
+			         r->outcome == SITE_FAILED ? "failed" : "unknown", log_quote(q, sizeof(q), slice_str(s->why)), more);
 	}
 	if (p->state == PUT_COMPLETING)
 		check_completed(p);

@@ -80,13 +80,23 @@ static void attempt_drop(struct attempt *a, bool expired)
 	a->s->cbs->drop(a, expired);
 }
 
+/* One line, and one more fall-back in the metrics; what is left out of a flood of them is counted in the next that is not. */
+static void fault_log(struct search *s, const struct search_site *c)
+{
+	char q1[LOG_QUOTE_MAX], q2[LOG_QUOTE_MAX], more[WORKER_LOG_MORE];
+
+	stats_add(s->w->stats, STAT_READ_FALLBACK, 1);
+	if (worker_may_log(s->w, c->id, WORKER_LOG_READ_FAULT, more))
+		log_info("event=read-fault site=%s key=%s why=%s%s", c->name, log_quote(q1, sizeof(q1), s->key),
+		         log_quote(q2, sizeof(q2), slice_str(c->why)), more);
+}
+
 static void attempt_expire(struct attempt *a)
 {
 	struct search *s = a->s;
 
 	site_failed(a->site, GFS_ERR_TIMEOUT, "timed out");
-	stats_add(s->w->stats, STAT_READ_FALLBACK, 1);
-	log_info("event=read-fault site=%s why=\"timed out\"", a->site->name);
+	fault_log(s, a->site);
 	attempt_drop(a, true);
 }
 
@@ -272,7 +282,7 @@ static void pass_over(struct search *s)
 		return;
 	}
 	delay = retry_in_ms(s);
-	if (delay >= 0 && delay < left && (!patient || delay <= patience_ms(0))) {
+	if (delay >= 0 && delay < left && (!patient || delay <= PATIENCE_MAX_MS)) {
 		s->rounds++;
 		s->pass = SEARCH_RETRY;
 		search_go_on(s, delay);
@@ -299,7 +309,7 @@ static int64_t time_for(const struct search *s, struct search_site *c, int64_t n
 		left /= waiting + 1;
 		if (!has_older(s) || s->only_current)
 			return left;
-		return left / 2 < patience_ms(0) ? left / 2 : patience_ms(0);
+		return left / 2 < PATIENCE_MAX_MS ? left / 2 : PATIENCE_MAX_MS;
 	}
 	for (size_t i = s->at + 1; i < s->n; i++)
 		others = others || (&s->v[i] != c && pass_has(s, &s->v[i], now_ms));
@@ -491,13 +501,9 @@ void search_again(struct attempt *a)
 
 static void note_fault(struct search *s, struct search_site *c, const struct site_result *r)
 {
-	char q1[LOG_QUOTE_MAX], q2[LOG_QUOTE_MAX];
-
 	site_failed(c, r->err, r->reason && r->reason[0] ? r->reason : gfs_err_text(r->err));
 	c->not_before_ms = r->retry_after_s ? clock_mono_ms() + (int64_t)r->retry_after_s * 1000 : 0;
-	stats_add(s->w->stats, STAT_READ_FALLBACK, 1);
-	log_info("event=read-fault site=%s key=%s why=%s", c->name, log_quote(q1, sizeof(q1), s->key),
-	         log_quote(q2, sizeof(q2), slice_str(c->why)));
+	fault_log(s, c);
 }
 
 void search_result(struct attempt *a, const struct site_result *r)

@@ -41,6 +41,25 @@ struct site *worker_site_by_id(const struct worker *w, uint32_t id)
 	return NULL;
 }
 
+bool worker_may_log(struct worker *w, uint32_t site_id, enum worker_log what, char more[WORKER_LOG_MORE])
+{
+	unsigned held_back;
+
+	more[0] = '\0';
+	for (size_t i = 0; i < w->n_sites; i++) {
+		struct worker_site *s = &w->sites[i];
+
+		if (s->conf->id != site_id)
+			continue;
+		if (!log_limit_take(what == WORKER_LOG_PUT_FAULT ? &s->put_faults : &s->read_faults, clock_mono_ms(), &held_back))
+			return false;
+		if (held_back)
+			snprintf(more, WORKER_LOG_MORE, " held_back=%u", held_back);
+		return true;
+	}
+	return true;
+}
+
 /* The open handle of an unchanged site, taken out of the old list; NULL when there is none. */
 static struct site *sites_reuse(struct worker_site *old, size_t n, const struct site_conf *conf)
 {

@@ -7,6 +7,7 @@
 
 #include "common/board/keys_board.h"
 #include "common/board/sites_board.h"
+#include "common/log.h"
 #include "common/proc.h"
 #include "common/site.h"
 #include "common/site_watchers.h"
@@ -22,6 +23,7 @@ struct conn_list;
 struct worker_site {
 	struct site *site;
 	const struct site_conf *conf; /* of the table in use */
+	struct log_limit read_faults, put_faults;
 };
 
 struct worker {
@@ -49,6 +51,10 @@ struct worker {
 
 int worker_main(int argc, char **argv); /* `routerd --worker N` */
 struct site *worker_site_by_id(const struct worker *w, uint32_t id);
+/* What a site does wrong under load is logged, but not each time: true when it is this time, with the line's last field in more. */
+#define WORKER_LOG_MORE 32
+enum worker_log { WORKER_LOG_READ_FAULT, WORKER_LOG_PUT_FAULT };
+bool worker_may_log(struct worker *w, uint32_t site_id, enum worker_log what, char more[WORKER_LOG_MORE]);
 /* Front door of a listener: called by conn.c with each complete head. */
 struct request;
 void rest_api_handle(struct request *req);

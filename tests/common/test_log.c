@@ -73,3 +73,18 @@ Test(log, writes_whole_lines_and_reopens)
 	unlink(old);
 	rmdir(dir);
 }
+
+Test(log, what_repeats_is_held_back_and_counted)
+{
+	struct log_limit l = {0};
+	unsigned held_back;
+
+	for (int i = 0; i < LOG_LIMIT_LINES; i++)
+		cr_assert(log_limit_take(&l, 5000, &held_back) && held_back == 0, "line %d", i);
+	for (int i = 0; i < 300; i++)
+		cr_assert_not(log_limit_take(&l, 5000 + i, &held_back), "line %d more", i);
+	cr_assert(log_limit_take(&l, 5000 + LOG_LIMIT_MS, &held_back));
+	cr_assert_eq(held_back, 300);
+	cr_assert(log_limit_take(&l, 5001 + LOG_LIMIT_MS, &held_back));
+	cr_assert_eq(held_back, 0);
+}

@@ -278,3 +278,51 @@ def test_a_start_that_cannot_work_says_why_in_a_sentence(tmp, suites):
             text = r.stderr.decode()
             assert r.returncode == 1 and value.replace("/below", "") in text, (setting, r)
             assert text.startswith("routerd: ") and text.count("\n") == 1, (setting, r)
+
+
+def test_what_the_daemons_show_is_a_table_of_plain_values(tmp, suites):
+    """Sections of a row stand in tables of their own, by the row's name; a topic that a daemon does not have is refused."""
+    suite = suites(tmp, [file_site(f"{tmp}/A", "a"), file_site(f"{tmp}/B", "bee", "backup")]).start()
+    ctl = (gfs.GFSCTL, "--run-dir", suite.run_dir)
+    shown = run(*ctl, "health", "show")
+    text = shown.stdout.decode()
+    assert shown.returncode == 0 and "{" not in text, text
+    for section in ("probes", "traffic"):
+        header, first, second = re.search(rf"^  {section}:\n(.*)\n(.*)\n(.*)$", text, re.M).groups()
+        assert header.split()[:2] == ["NAME", {"probes": "GOOD", "traffic": "GOODS"}[section]]
+        assert [first.split()[0], second.split()[0]] == ["a", "bee"] and first.split()[1].isdigit()
+    assert json.loads(run(*ctl, "health", "show", "--json").stdout)["sites"][1]["probes"]["good"] >= 1
+    for daemon in ("router", "health", "cache", "repl"):
+        refused = run(*ctl, daemon, "show", "nonsense")
+        assert refused.returncode != 0 and refused.stdout == b"" and refused.stderr, daemon
+
+
+def test_a_site_that_fails_under_load_does_not_fill_the_log(tmp, suites, fake):
+    """Each fault is counted in the metrics; the log has the first ones, and says how many it left out once there are fewer."""
+    store = fake()
+    suite = suites(tmp, [s3_site(store, "data", "a"), file_site(f"{tmp}/B", "b", "backup")], coordinator={"workers": 1}).start()
+    suite.put("k", b"data")
+    suite.wait_clean()
+    before = suite.metric("globalfs_read_fallbacks_total")
+    for _ in range(40):  # never two in a row: nothing makes the site rest
+        store.fault("500", method="GET", key="k")
+        assert suite.get("k").headers["X-GlobalFS-Site"] == "b"
+        assert suite.get("k").headers["X-GlobalFS-Site"] == "a"
+    assert suite.metric("globalfs_read_fallbacks_total") == before + 40
+    said = re.findall(r"event=read-fault site=a key=k .*", suite.log_text())
+    assert 10 <= len(said) <= 20 and len(said) < 40, said  # ten in ten seconds; it may have gone on into the next ten
+
+
+def test_a_refused_connection_is_told_in_one_plain_sentence(tmp, suites):
+    port = gfs.free_port()
+    site = {"name": "gone", "role": "backup", "uri": f"s3://data?endpoint=http://127.0.0.1:{port}",
+            "credentials": {"access_key": "x", "secret_key": "y"}}
+    suite = suites(tmp, [file_site(f"{tmp}/A", "a"), site]).start(wait=False)
+    wait_for("ready", lambda: suite.req("GET", "/readyz").status == 200)
+    suite.wait_site("gone", "down")
+    row = next(r for r in suite.req("GET", "/api/v1/sites").json() if r["name"] == "gone")
+    assert row["error"] == f"cannot connect to http://127.0.0.1:{port}: Connection refused"
+    where = run(gfs.GFSCTL, "--coordinator-addr", f"http://127.0.0.1:{suite.port}", "object", "where", "k").stdout.decode()
+    line = next(x for x in where.splitlines() if x.startswith("gone"))
+    assert line.count("Connection refused") == 1, where
+

@@ -511,6 +511,20 @@ def test_a_hung_site_costs_reads_little_time(tmp, suites, fake):
     gate.release()
 
 
+def test_a_hung_site_that_was_hardly_ever_read_costs_reads_two_seconds(tmp, suites, fake):
+    """As it comes, no breaker and no hedges, and too few reads to know what the site is used to."""
+    a, b = fake(), fake()
+    suite = suites(tmp, [s3_site(a, "data", "a"), s3_site(b, "data", "b")], resilience={"health_poll_interval": "30s"}).start()
+    assert suite.put("k", b"data").status == 201
+    gate = a.gate("received", method="GET", key="k")
+    began = time.monotonic()
+    r = suite.get("k")
+    took = time.monotonic() - began
+    assert (r.body, r.headers["X-GlobalFS-Site"]) == (b"data", "b") and gate.reached
+    assert 1.5 < took < 4, took
+    gate.release()
+
+
 # ---- clients that go away ----
 
 def test_a_client_that_leaves_frees_its_connection_to_the_store_at_once(tmp, suites, fake):
