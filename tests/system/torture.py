@@ -34,7 +34,7 @@ from fake_s3 import FakeS3  # noqa: E402
 from faults import FaultProxy  # noqa: E402
 
 FOREVER = float("inf")
-CHAOS = ("worker", "repld", "healthd", "cached", "supervisor", "stop", "unplug", "fault", "late", "wire")
+CHAOS = ("worker", "repld", "healthd", "cached", "supervisor", "stop", "unplug", "fault", "late", "wire", "drain")
 TIMEOUTS = {"connect": "1s", "first_byte": "2s", "stall": "2s"}
 
 
@@ -146,10 +146,19 @@ class Torture:
             os.path.join(top, "s"), self.sites,
             performance={"transfer_chunk_size": "5MiB"},
             limits={"stall_timeout": "3s", "header_timeout": "5s"},
-            routing={"write_min": rng.choice(["all", "all", 1]), "read_deadline": "5s"},
+            routing={"write_min": rng.choice(["all", "all", 1]), "read_deadline": "5s", **self.ways_to_read()},
             replication={"in_doubt": "2s", "retry_initial": "50ms", "retry_max": "500ms", "retry_attempts": 1000},
-            resilience={"health_poll_interval": "500ms", "probe_timeout": "800ms"})
+            resilience={"health_poll_interval": "500ms", "probe_timeout": "800ms", **self.breaker()})
         self.keys = {}
+
+    # (each of these has a generator of its own, so that it changes nothing else of a seed's plan)
+    def ways_to_read(self):
+        rng = random.Random(f"{self.seed}-reads")
+        return {"order": rng.choice(["role", "latency"]), "hedge": rng.random() < 0.6, "hedge_share": rng.choice([0.05, 1])}
+
+    def breaker(self):
+        rng = random.Random(f"{self.seed}-breaker")
+        return {"circuit_breaker": {"enabled": True, "threshold": 3, "cooldown": "500ms"}} if rng.random() < 0.6 else {}
 
     def count(self, what):
         self.counts[what] = self.counts.get(what, 0) + 1
@@ -350,6 +359,23 @@ class Torture:
             else:
                 self.kill(what)
 
+    def drains(self):
+        """One site at a time is drained for a while. The request may fail while things are killed."""
+        rng = random.Random(f"{self.seed}-drains")
+        while "drain" not in self.without and not self.stopping.wait(rng.uniform(0.2, 2.5)):
+            site = rng.choice(self.sites)["name"]
+            self.drain(site, "drain")
+            self.stopping.wait(rng.choice([0.05, 0.5, rng.uniform(0.5, 4)]))
+            self.drain(site, "undrain")
+
+    def drain(self, site, what):
+        try:
+            status = self.suite.req("POST", f"/api/v1/sites/{site}/{what}", timeout=10).status
+        except (OSError, http.client.HTTPException):
+            status = None
+        self.note(f"{what} {site}: {status}")
+        self.count(f"{what}:{status}")
+
     def faults(self):
         rng = random.Random(f"{self.seed}-faults")
         while "fault" not in self.without and not self.stopping.wait(rng.uniform(0.02, 0.4)):
@@ -416,11 +442,33 @@ class Torture:
             self.failures.append(("list", "at the end", f"only in the list {set(listed) - there}, only by GET {there - set(listed)}"))
         self.check_left_over(len(there))
 
+    def check_uploads(self, proxy):
+        """What may be left ends by the store's own rule: uploads of a process that was killed, uploads whose Create was not
+        answered (nobody knows them), and those whose Complete was not answered well (nobody knows whether it still takes effect,
+        so nobody may abort them). An Abort that fails is sent again for 14 s."""
+        uploads = proxy.store.uploads
+        posts = [r for r in proxy.requests("POST") if r.end != "done" or r.status == 0 or r.status >= 500]
+        nameless = sum("uploads=" in r.target for r in posts)
+        in_doubt = {r.target.split("uploadId=")[1] for r in posts if "uploadId=" in r.target}
+        with proxy.store.lock:
+            known = {u["uploadId"] for _, _, _, u in proxy.store.log if "uploadId" in u}
+
+        def wrong():
+            left = set(uploads)
+            leaked = (left & known) - in_doubt
+            if len(leaked) <= self.kills and len(left - known) <= nameless + self.kills:
+                return None
+            return (f"{len(leaked)} of known and {len(left - known)} of unknown name left in a store after {self.kills} kills "
+                    f"and {nameless} Creates without an answer", sorted(left)[:9])
+        try:
+            gfs.wait_for("the Aborts", lambda: not wrong(), 16)
+        except AssertionError:
+            self.failures.append(("uploads", wrong()))
+        self.counts[f"uploads-left:{proxy.store.port}"] = len(uploads)
+
     def check_left_over(self, objects):
-        for store in self.stores:
-            self.counts[f"uploads-left:{store.port}"] = len(store.uploads)
-            if len(store.uploads) > self.kills:  # those of a process that was killed end by the store's own rule
-                self.failures.append(("uploads", f"{len(store.uploads)} left in a store after {self.kills} kills", list(store.uploads)[:5]))
+        for proxy in self.proxies:
+            self.check_uploads(proxy)
         for site in self.sites:
             if "file" not in site:
                 continue
@@ -448,7 +496,7 @@ class Torture:
         clients = [threading.Thread(target=self.client, args=(n,), daemon=True) for n in range(5)]
         for t in clients:
             t.start()
-        makers = [threading.Thread(target=t, daemon=True) for t in (self.chaos, self.faults)]
+        makers = [threading.Thread(target=t, daemon=True) for t in (self.chaos, self.faults, self.drains)]
         for t in makers:
             t.start()
         time.sleep(self.seconds)
@@ -461,6 +509,7 @@ class Torture:
         try:
             gfs.wait_for("/readyz", lambda: self.suite.req("GET", "/readyz").status == 200, 30)
             for s in self.sites:
+                gfs.wait_for("the undrain", lambda: self.suite.req("POST", f"/api/v1/sites/{s['name']}/undrain").status == 200, 10)
                 self.suite.wait_site(s["name"], "up", 20)
             if "late" not in self.without:
                 time.sleep(3)  # what was cut takes effect within 0.8 s, and repld looks again 1 s after the cut
