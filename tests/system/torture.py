@@ -34,7 +34,7 @@ from fake_s3 import FakeS3  # noqa: E402
 from faults import FaultProxy  # noqa: E402
 
 FOREVER = float("inf")
-CHAOS = ("worker", "repld", "healthd", "cached", "supervisor", "stop", "unplug", "fault", "late", "wire", "drain")
+CHAOS = ("worker", "repld", "healthd", "cached", "supervisor", "restart", "stop", "unplug", "fault", "late", "wire", "drain")
 TIMEOUTS = {"connect": "1s", "first_byte": "2s", "stall": "2s"}
 
 
@@ -311,6 +311,14 @@ class Torture:
                     break
                 self.note(f"the start ended with {self.suite.proc.returncode}")
 
+    def restart(self):
+        with self.life:
+            self.note("SIGTERM supervisor, and a new one")
+            code = self.suite.stop()
+            if code != 0:
+                self.failures.append(("suite", "SIGTERM", f"ended with {code}"))
+            self.suite.start(wait=False)
+
     def pause_process(self, name, seconds):
         with self.life:
             pids = self.suite.pids()["routerd" if name == "worker" else name]
@@ -343,7 +351,7 @@ class Torture:
 
     def chaos(self):
         rng = random.Random(f"{self.seed}-chaos")
-        weights = {"worker": 3, "repld": 3, "healthd": 1, "cached": 0.5, "supervisor": 0.7, "stop": 2, "unplug": 2}
+        weights = {"worker": 3, "repld": 3, "healthd": 1, "cached": 0.5, "supervisor": 0.7, "restart": 0.7, "stop": 2, "unplug": 2}
         kinds = [k for k in weights if k not in self.without]
         while kinds and not self.stopping.wait(rng.uniform(0.2, 2.0)):
             what = rng.choices(kinds, [weights[k] for k in kinds])[0]
@@ -352,6 +360,8 @@ class Torture:
             site = rng.choice(self.sites)
             if what == "supervisor":
                 self.kill_supervisor()
+            elif what == "restart":
+                self.restart()
             elif what == "stop":
                 self.pause_process(victim, seconds)
             elif what == "unplug":
