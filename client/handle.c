@@ -14,7 +14,7 @@
 
 #define TIMEOUT_MS 30000
 #define STALL_MS 300000
-#define BODY_MAX (64u << 20) /* of an answer that is kept: documents, metrics, errors */
+#define BODY_MAX (4u << 20) /* of an answer that is kept: documents, metrics, errors. As JSON values it may take 40 times that. */
 
 static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
 

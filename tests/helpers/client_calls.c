@@ -379,6 +379,7 @@ static int run_faults(const char *url)
 	CHECK(strcmp(globalfs_error(h)->message, "a site failed") == 0);
 	CHECK(globalfs_where(h, "html", &w) == GLOBALFS_ERR_PROTOCOL);
 	CHECK(globalfs_where(h, "array", &w) == GLOBALFS_ERR_PROTOCOL);
+	CHECK(globalfs_where(h, "large", &w) == GLOBALFS_ERR_TOO_LARGE);
 	CHECK(globalfs_get_memory(h, "cut", NULL, 5000, &data, &n) == GLOBALFS_ERR_IO);
 	CHECK(globalfs_error(h)->status == 200);
 	CHECK(globalfs_get(h, "bad-range", &range, pattern_sink, &p, &object) == GLOBALFS_ERR_PROTOCOL);

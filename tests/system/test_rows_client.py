@@ -558,6 +558,8 @@ class Scripted(http.server.BaseHTTPRequestHandler):
             self.say(200, b"<html>")
         elif what == "array":
             self.say(200, b"[1, 2]")
+        elif what == "large":
+            self.say(200, b"[" + b"[]," * (2 << 20) + b"[]]")
         elif what == "cut":
             self.say(200, b"x" * 10, 5000, **etag)
         elif what == "bad-range":
