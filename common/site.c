@@ -58,6 +58,11 @@ void site_op_ended(struct site *site)
 		site_free(site);
 }
 
+bool site_busy(const struct site *site)
+{
+	return site->open_ops > 0;
+}
+
 const struct site_conf *site_conf_of(const struct site *site)
 {
 	return &site->conf;

@@ -88,6 +88,8 @@ struct site_env {
 int site_open(const struct site_env *env, const struct site_conf *conf, struct site **site_out, char *why, size_t cap) GFS_MUST_USE;
 /* Takes effect when the last operation has ended; *site is nulled at once. */
 void site_close(struct site **site);
+/* Whether anything is open there, also what goes on in the background, such as the Abort of an upload. */
+bool site_busy(const struct site *site);
 const struct site_conf *site_conf_of(const struct site *site);
 uint32_t site_id(const struct site *site);
 const char *site_name(const struct site *site);

@@ -328,12 +328,23 @@ bool repld_quiesce(struct repld *r)
 	return tasks_count(r->tasks) == 0 && pool_pending(r->pool) == 0 && r->replicating == 0;
 }
 
+/* The uploads of copies that were stopped are aborted after their tasks. */
+static bool sites_busy(struct repld *r)
+{
+	struct repl_site *rs;
+
+	for (size_t i = 0; (rs = queue_site_at(r, i)); i++)
+		if (rs->site && site_busy(rs->site))
+			return true;
+	return false;
+}
+
 /* Acts that have begun must end; what does not end in time is left to its site. */
 static void linger(struct repld *r)
 {
 	int64_t until_ms = clock_mono_ms() + LINGER_MS;
 
-	while (!repld_quiesce(r) && clock_mono_ms() < until_ms) {
+	while ((!repld_quiesce(r) || sites_busy(r)) && clock_mono_ms() < until_ms) {
 		event_base_loop(r->base, EVLOOP_NONBLOCK);
 		usleep(1000);
 	}

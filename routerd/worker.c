@@ -189,6 +189,14 @@ static void worker_sites_changed(struct proc *p)
 	worker_open_sites(&wp->w);
 }
 
+static bool sites_busy(const struct worker *w)
+{
+	for (size_t i = 0; i < w->n_sites; i++)
+		if (site_busy(w->sites[i].site))
+			return true;
+	return false;
+}
+
 static void worker_commits_waited(evutil_socket_t fd, short what, void *arg)
 {
 	static const struct timeval poll = {.tv_usec = WORKER_COMMIT_POLL_MS * 1000};
@@ -196,13 +204,14 @@ static void worker_commits_waited(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (repld_client_open_writes(wp->w.repld) == 0 || clock_mono_ms() >= wp->commit_deadline_ms)
+	if ((repld_client_open_writes(wp->w.repld) == 0 && !sites_busy(&wp->w)) || clock_mono_ms() >= wp->commit_deadline_ms)
 		proc_exit(wp->w.proc, 0);
 	else
 		event_add(wp->commit_wait, &poll);
 }
 
-/* The last connection is gone. What was acknowledged is in the journal already; the COMMITs only save repld the asking. */
+/* The last connection is gone. What was acknowledged is in the journal already; the COMMITs only save repld the asking.
+ * The sites are waited for as well: uploads of clients that were cut are aborted after their connections. */
 static void worker_drained(void *arg)
 {
 	struct worker_proc *wp = arg;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The orders of events that lose or resurrect data in weaker designs, each scripted."""
 import os
+import re
 import signal
 import threading
 
@@ -345,3 +346,39 @@ def test_a_write_that_waited_in_vain_for_repld_leaves_nothing_open(tmp, suites):
     os.kill(repld, signal.SIGCONT)
     suite.wait_clean()
     assert suite.get("k").body == b"one"
+
+
+def uploads_after_a_stop(suite, store):
+    """Exactly those that the suite has left in the store."""
+    assert suite.stop() == 0
+    return list(store.uploads)
+
+
+def test_a_cut_upload_is_aborted_before_a_stop_ends(tmp, suites, fake):
+    """The store fails once to abort it, and nothing but the Abort keeps the worker."""
+    store = fake()
+    suite = suites(tmp, [s3_site(store, "data", "a")], performance={"transfer_chunk_size": "5MiB"}).start()
+    sock = suite.slow_put("k", 12 << 20)
+    sock.sendall(bytes(6 << 20))
+    wait_for("the first part", lambda: store.count("PUT", "k"))
+    store.fault("500", "DELETE", key="k")
+    sock.close()
+    wait_for("the first Abort", lambda: store.count("DELETE", "k"))
+    assert uploads_after_a_stop(suite, store) == []
+    assert store.count("DELETE", "k") == 2
+
+
+def test_the_upload_of_a_copy_is_aborted_before_a_stop_ends(tmp, suites, fake):
+    """repld is stopped in the middle of a copy in parts; the store fails once to abort it."""
+    store = fake()
+    sites = [file_site(f"{tmp}/A", "a"), s3_site(store, "data", "b", "backup")]
+    suite = suites(tmp, sites, performance={"transfer_chunk_size": "5MiB"}).start()
+    part = store.gate("body", "PUT", key="k")
+    assert suite.put("k", bytes(12 << 20)).status == 201
+    part.wait()
+    store.fault("500", "DELETE", key="k")
+    stop = Later(uploads_after_a_stop, suite, store)
+    wait_for("repld to stop", lambda: re.search(r"repld\[\d+\] INFO event=stop ", suite.log_text()))
+    part.release()
+    assert stop.answer(20) == []
+    assert store.count("DELETE", "k") == 2
