@@ -58,6 +58,17 @@ static int head_add(struct globalfs *h, const char *line, size_t len, size_t col
 	return 0;
 }
 
+/* Of "HTTP/1.1 200 OK", which libcurl does not promise to end with NUL. */
+static long status_of(const char *line, size_t len)
+{
+	const char *end = line + len, *p = memchr(line, ' ', len);
+	long status = 0;
+
+	for (p = p ? p + 1 : end; p < end && *p >= '0' && *p <= '9' && status < 1000; p++)
+		status = status * 10 + (*p - '0');
+	return status;
+}
+
 static size_t on_header(char *p, size_t size, size_t n, void *arg)
 {
 	struct gfsc_call *call = arg;
@@ -66,10 +77,8 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg)
 	const char *colon;
 
 	if (len >= 5 && memcmp(p, "HTTP/", 5) == 0) { /* a new head: after 100 Continue */
-		const char *space = memchr(p, ' ', len);
-
 		head_reset(h);
-		h->error.status = space ? strtol(space + 1, NULL, 10) : 0;
+		h->error.status = status_of(p, len);
 		return len;
 	}
 	colon = memchr(p, ':', len);
