@@ -145,6 +145,22 @@ static int check_operands(const struct args *a, char *why, size_t cap)
 	return 0;
 }
 
+/* "object put, object get, ..." when the word begins commands. */
+static void explain_unknown(const char *word, char *why, size_t cap)
+{
+	size_t n = strlen(word), at = 0;
+
+	why[0] = '\0';
+	for (int c = 1; c < CMD_COUNT && at < cap; c++) {
+		const char *words = commands[c].words;
+
+		if (n > 0 && strncmp(words, word, n) == 0 && words[n] == ' ')
+			at += (size_t)snprintf(why + at, cap - at, "%s%s", at ? ", " : "which one: ", words);
+	}
+	if (at == 0)
+		snprintf(why, cap, "unknown command '%.60s'; gfsctl --help lists them", word);
+}
+
 int args_parse(int argc, char **argv, struct args *out, char *why, size_t cap)
 {
 	const char *unknown;
@@ -165,7 +181,7 @@ int args_parse(int argc, char **argv, struct args *out, char *why, size_t cap)
 	}
 	if (out->command == CMD_global && !out->help) {
 		if (unknown)
-			snprintf(why, cap, "unknown command '%.60s'; gfsctl --help lists them", unknown);
+			explain_unknown(unknown, why, cap);
 		else if (!err)
 			snprintf(why, cap, "a command is missing; gfsctl --help lists them");
 		return GFS_ERR_USAGE;

@@ -107,10 +107,13 @@ int ctl_failed(struct ctl *ctl, int err, const char *what)
 		ctl_error("%s: %s: %s", what, globalfs_url(ctl->api), e->message);
 		return err == GLOBALFS_ERR_CONNECT || e->status == 0 ? EXIT_UNREACHABLE : EXIT_FAILED;
 	}
+	/* What it is about is often said already: "site east: no such directory". */
+	if (strncmp(e->message, what, strlen(what)) == 0 && e->message[strlen(what)] == ':')
+		what = "";
 	if (e->status >= 500 && *e->request_id)
-		ctl_error("%s: %s (status %ld, request %.64s)", what, e->message, e->status, e->request_id);
+		ctl_error("%s%s%s (status %ld, request %.64s)", what, *what ? ": " : "", e->message, e->status, e->request_id);
 	else
-		ctl_error("%s: %s (status %ld)", what, e->message, e->status);
+		ctl_error("%s%s%s (status %ld)", what, *what ? ": " : "", e->message, e->status);
 	return EXIT_FAILED;
 }
 

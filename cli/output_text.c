@@ -281,7 +281,9 @@ static void text_where(const struct globalfs_where *w, const json_t *document)
 	for (size_t i = 0; i < w->n_copies; i++)
 		where_row(&w->copies[i], cells + (i + 1) * WHERE_COLUMNS);
 	table_print(stdout, (const char *const *)cells, w->n_copies + 1, WHERE_COLUMNS);
-	if (*w->read_site)
+	if (w->deleted == 1 && !*w->read_site)
+		printf("A read would use no site: the object is deleted\n");
+	else if (*w->read_site)
 		printf("A read would use %s%s%s\n", w->read_site, *why ? ": " : "", why);
 	else
 		printf("A read would use no site%s%s\n", *why ? ": " : "", why);

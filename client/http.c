@@ -286,6 +286,7 @@ static int fail_by_curl(struct globalfs *h, const struct gfsc_call *call, CURLco
 {
 	const char *why = h->curl_text[0] ? h->curl_text : curl_easy_strerror(code);
 	curl_off_t sending = 0; /* when it began; 0: it never came to that */
+	long number = 0;        /* the system's, when it refused */
 
 	if (call->gave_up == GLOBALFS_ERR_USAGE)
 		return gfsc_fail(h, call->gave_up, "the source has not as many bytes as it said");
@@ -293,6 +294,8 @@ static int fail_by_curl(struct globalfs *h, const struct gfsc_call *call, CURLco
 		return call->gave_up;
 	if (call->gave_up)
 		return gfsc_fail(h, call->gave_up, "%s", globalfs_code_text(call->gave_up));
+	if (code == CURLE_COULDNT_CONNECT && curl_easy_getinfo(h->curl, CURLINFO_OS_ERRNO, &number) == CURLE_OK && number > 0)
+		why = strerror((int)number); /* curl's repeats the address */
 	switch (code) {
 	case CURLE_OUT_OF_MEMORY:
 		return gfsc_fail(h, GLOBALFS_ERR_NOMEM, "out of memory");

@@ -107,7 +107,7 @@ void search_conclude(struct search *s)
 	}
 	if (silent == 0) {
 		strbuf_reset(&text);
-		strbuf_adds(&text, s->n == 0 ? "no site serves this key"
+		strbuf_adds(&text, s->n == 0 ? s->w->n_sites ? "no site serves this key" : "there are no sites"
 		                             : older ? "only older versions of it can be reached"
 		                                     : "the sites that must have it cannot tell, others do not have it");
 	}

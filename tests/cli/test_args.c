@@ -107,3 +107,14 @@ Test(args, an_option_name_takes_a_value_everywhere_or_nowhere)
 				cr_assert_eq(option_rows[i].value[0] == 0, option_rows[k].value[0] == 0, "-%c", option_rows[i].letter);
 		}
 }
+
+Test(args, half_a_command_is_told_the_other_halves)
+{
+	cr_assert_eq(PARSE("object"), GFS_ERR_USAGE);
+	cr_assert_str_eq(why, "which one: object put, object get, object head, object delete, object where, object list");
+	cr_assert_eq(PARSE("site", "lst"), GFS_ERR_USAGE);
+	cr_assert(strstr(why, "site list, site add"));
+	cr_assert_eq(PARSE("obj"), GFS_ERR_USAGE);
+	cr_assert_str_eq(why, "unknown command 'obj'; gfsctl --help lists them");
+	cr_assert_eq(PARSE(""), GFS_ERR_USAGE);
+}

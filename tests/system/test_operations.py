@@ -326,3 +326,23 @@ def test_a_refused_connection_is_told_in_one_plain_sentence(tmp, suites):
     line = next(x for x in where.splitlines() if x.startswith("gone"))
     assert line.count("Connection refused") == 1, where
 
+
+def test_what_gfsctl_says_is_said_once_and_plainly(tmp, suites):
+    suite = suites(tmp, []).start(wait=False)
+    wait_for("an answer", lambda: b"there are no sites" in suite.req("GET", "/readyz").body)
+
+    def ctl(*args, port=suite.port):
+        done = run(gfs.GFSCTL, "--coordinator-addr", f"http://127.0.0.1:{port}", *args)
+        return done.returncode, re.sub(r", request \w+", "", (done.stdout + done.stderr).decode())
+    assert ctl("object", "get", "k") == (1, "gfsctl: object k: there are no sites (status 503)\n")
+    assert ctl("site", "add", "--name", "a", "--uri", f"file://{tmp}/none") == (
+        1, f"gfsctl: site a: {tmp}/none: no such directory (status 502)\n")
+    port = gfs.free_port()
+    assert ctl("site", "list", port=port) == (3, f"gfsctl: site list: http://127.0.0.1:{port}: Connection refused\n")
+    for name in "ab":
+        os.mkdir(f"{tmp}/{name}")
+        assert ctl("site", "add", "--name", name, "--uri", f"file://{tmp}/{name}", "--role", {"a": "primary", "b": "backup"}[name])[0] == 0
+    suite.put("k", b"v")
+    suite.wait_clean()
+    assert ctl("site", "drain", "b")[0] == 0 and ctl("object", "delete", "k")[0] == 0
+    assert ctl("object", "where", "k")[1].endswith("\nA read would use no site: the object is deleted\n")
